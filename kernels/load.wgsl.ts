@@ -1,0 +1,61 @@
+/**
+ * How a shader reads element i of a binding stored as any dtype: text of a function `<name>_at(i) -> f32`.
+ * A function names its binding, because WGSL without extensions passes no pointer to storage.
+ *
+ * @module
+ */
+import type { DType, Quantised } from "./kernel.ts"
+
+const bytesOf = (name: string): string => /* wgsl */ `
+fn ${name}_byte(at: u32) -> u32 { return (${name}[at / 4u] >> (8u * (at % 4u))) & 0xffu; }
+fn ${name}_half(at: u32) -> f32 { return unpack2x16float(${name}[at / 4u] >> (8u * (at & 2u))).x; }
+`
+
+// A block is 32 weights. q8_0: f16 d, 32 signed bytes. q4_0: f16 d, 16 bytes. q4_1: f16 d, f16 m, 16 bytes;
+// byte j of the last two holds weight j in its low half and weight j + 16 in its high half.
+const quantised: { readonly [D in Quantised]: (name: string) => string } = {
+  q8_0: (name) => /* wgsl */ `
+fn ${name}_at(i: u32) -> f32 {
+  let block = (i / 32u) * 34u;
+  let q = bitcast<i32>(${name}_byte(block + 2u + i % 32u) << 24u) >> 24u;
+  return f32(q) * ${name}_half(block);
+}
+`,
+  q4_0: (name) => /* wgsl */ `
+fn ${name}_at(i: u32) -> f32 {
+  let block = (i / 32u) * 18u;
+  let j = i % 32u;
+  let q = (${name}_byte(block + 2u + j % 16u) >> (4u * (j / 16u))) & 15u;
+  return (f32(q) - 8.0) * ${name}_half(block);
+}
+`,
+  q4_1: (name) => /* wgsl */ `
+fn ${name}_at(i: u32) -> f32 {
+  let block = (i / 32u) * 20u;
+  let j = i % 32u;
+  let q = (${name}_byte(block + 4u + j % 16u) >> (4u * (j / 16u))) & 15u;
+  return f32(q) * ${name}_half(block) + ${name}_half(block + 2u);
+}
+`,
+}
+
+/** Text of `fn <name>_at(i: u32) -> f32` for the storage binding `name` of a dtype. */
+export const load = (name: string, dtype: DType): string => {
+  switch (dtype) {
+    case "f32":
+      return `\nfn ${name}_at(i: u32) -> f32 { return ${name}[i]; }\n`
+    case "i32":
+    case "u32":
+      return `\nfn ${name}_at(i: u32) -> f32 { return f32(${name}[i]); }\n`
+    case "f16":
+      return `
+fn ${name}_at(i: u32) -> f32 { return unpack2x16float(${name}[i / 2u] >> (16u * (i & 1u))).x; }
+`
+    case "bf16":
+      return `
+fn ${name}_at(i: u32) -> f32 { return bitcast<f32>((${name}[i / 2u] >> (16u * (i & 1u))) << 16u); }
+`
+    default:
+      return bytesOf(name) + quantised[dtype](name)
+  }
+}

@@ -1,0 +1,58 @@
+/** Storage of keys and values: dtypes of a pool, and where the row of a slot and a head lies in it. @module */
+import { bf16OfBits, f16OfBits } from "./half.ts"
+import type { ArrayOf } from "./kernel.ts"
+
+/** How a pool may store its rows. */
+export type Pool = "f32" | "f16" | "bf16"
+
+/** The pools' dtypes. */
+export const pools: ReadonlyArray<Pool> = ["f32", "f16", "bf16"]
+
+/** Elements in a 32-bit word, which is what a shader's thread owns. */
+export const perWord: Readonly<Record<Pool, number>> = { f32: 1, f16: 2, bf16: 2 }
+
+/** Strides of a pool, in elements: all even where it stores 16 bits. */
+export interface Place {
+  readonly base: number
+  readonly blockSize: number
+  readonly blockStride: number
+  readonly headStride: number
+  readonly slotStride: number
+}
+
+/** First element of the row of a slot and a head. */
+export const address = (p: Place, slot: number, head: number): number =>
+  p.base + Math.floor(slot / p.blockSize) * p.blockStride + head * p.headStride +
+  slot % p.blockSize * p.slotStride
+
+/** `address` in WGSL. */
+export const addressOf: string = /* wgsl */ `
+fn address(slot: u32, head: u32) -> u32 {
+  return params.base + (slot / params.block_size) * params.block_stride +
+    head * params.head_stride + (slot % params.block_size) * params.slot_stride;
+}
+`
+
+/** Stores `n` f32, given with their bits, into a pool, and zero in what is left of the last word. */
+export type Store = (
+  rows: Float32Array,
+  bits: Uint32Array,
+  from: number,
+  n: number,
+  pool: ArrayOf[Pool],
+  at: number,
+) => void
+
+const halves = (half: (bits: number) => number): Store => (_, bits, from, n, pool, at) => {
+  for (let i = 0; i < n; i++) pool[at + i] = half(bits[from + i]!)
+  if (n % 2 === 1) pool[at + n] = 0
+}
+
+/** A store for each dtype. */
+export const store: Readonly<Record<Pool, Store>> = {
+  f32: (rows, _, from, n, pool, at) => {
+    for (let i = 0; i < n; i++) pool[at + i] = rows[from + i]!
+  },
+  f16: halves(f16OfBits),
+  bf16: halves(bf16OfBits),
+}

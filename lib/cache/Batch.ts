@@ -1,0 +1,88 @@
+/**
+ * Chosen sequences as the flat arrays kernels read. Pure.
+ *
+ * ```text
+ *        ├──── cachedLen ────┤─ queryLen ─┤      cachedLen: tokens before this step
+ * row    0 … start … … … … … │ new tokens │      contextLen = cachedLen + queryLen
+ * ```
+ *
+ * @module
+ */
+import type { Arena } from "./Arena.ts"
+import * as Table from "./Table.ts"
+
+/** One row of a batch: where it lies, what it may see, and how many new tokens it brings. */
+export interface Row {
+  readonly tables: ReadonlyArray<Table.Table>
+  readonly starts: ReadonlyArray<number>
+  readonly cachedLen: number
+  readonly queryLen: number
+}
+
+/** What one layer group's kernels read. */
+export interface GroupArrays {
+  /** (row of the step's keys or values, slot), flat `[tokens, 2]`: where each new token is written. */
+  readonly slotMapping: Uint32Array
+  /** `[batch, maxBlocks]`, padded with the dummy block. */
+  readonly blockTables: Uint32Array
+  readonly maxBlocks: number
+  /** `[tokens, 3]`: row, first visible position, own position. */
+  readonly visible: Uint32Array
+}
+
+/** Host arrays of one step. */
+export interface Batch {
+  readonly tokens: number
+  /** `[tokens]`, position of each new token in its sequence. */
+  readonly positions: Uint32Array
+  /** `[batch + 1]`, prefix sum of queryLen. */
+  readonly queryStarts: Uint32Array
+  readonly groups: ReadonlyArray<GroupArrays>
+}
+
+const groupArrays = (
+  arena: Arena,
+  group: number,
+  rows: ReadonlyArray<Row>,
+  tokens: number,
+): GroupArrays => {
+  const { blockSize } = arena.layout
+  const dummy = arena.ledgers[group]!.numBlocks
+  const maxBlocks = Math.max(1, ...rows.map((row) => Table.length(row.tables[group]!)))
+  const slotMapping = new Uint32Array(2 * tokens)
+  const visible = new Uint32Array(3 * tokens)
+  const blockTables = new Uint32Array(rows.length * maxBlocks).fill(dummy)
+  let t = 0
+  for (const [r, { tables, starts, cachedLen, queryLen }] of rows.entries()) {
+    const table = tables[group]!
+    const start = starts[group]!
+    Table.copyIds(table, blockTables, r * maxBlocks)
+    // Blocks before the first visible one may belong to others by now.
+    blockTables.fill(dummy, r * maxBlocks, r * maxBlocks + Math.floor(start / blockSize))
+    for (let i = 0; i < queryLen; i++, t++) {
+      const position = cachedLen + i
+      const { id } = Table.at(table, Math.floor(position / blockSize))!
+      slotMapping.set([t, id * blockSize + position % blockSize], 2 * t)
+      visible.set([r, start, position], 3 * t)
+    }
+  }
+  return { slotMapping, blockTables, maxBlocks, visible }
+}
+
+/** The arrays of a step over these rows. O(tokens + blocks of the rows). */
+export const of = (arena: Arena, rows: ReadonlyArray<Row>): Batch => {
+  const queryStarts = new Uint32Array(rows.length + 1)
+  for (const [i, { queryLen }] of rows.entries()) queryStarts[i + 1] = queryStarts[i]! + queryLen
+  const tokens = queryStarts[rows.length]!
+  const positions = Uint32Array.from(
+    rows.flatMap(({ cachedLen, queryLen }) =>
+      Array.from({ length: queryLen }, (_, i) => cachedLen + i)
+    ),
+  )
+  return {
+    tokens,
+    positions,
+    queryStarts,
+    groups: arena.ledgers.map((_, group) => groupArrays(arena, group, rows, tokens)),
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * The one shape of every effect on caches: check · pin · join · plan · claim · work · settle · hold · unpin.
+ * Work is recorded, and the end of the transaction settles, holds and unpins.
+ *
+ * @module
+ */
+import { Deferred, Effect, Result } from "effect"
+import { InvalidArgument, LeaseClosed, type OutOfBlocks, type StaleCache } from "../errors.ts"
+import * as Recording from "../tensor/Recording.ts"
+import { type Claim, claim, finish, hold, settle } from "./Claim.ts"
+import * as Lease from "./Lease.ts"
+import * as Owner from "./Owner.ts"
+import { owed, plan, type Work } from "./Plan.ts"
+import { endOf, type KvCache, type Node, placed, view } from "./value.ts"
+
+/** An effect in flight: an owner like any other, so nothing it reads or writes can be recycled. */
+export interface Flight {
+  readonly lease: Owner.Owner
+  readonly owner: Owner.Owner
+  readonly transaction: Recording.Open
+  /** Values it touches: the lease holds them when the transaction lands. */
+  readonly closure: ReadonlyArray<KvCache>
+}
+
+/** Why an effect on caches could not begin. */
+export type CheckError = LeaseClosed | InvalidArgument | StaleCache
+
+/** What an effect on caches needs around it. */
+export type Needs = Lease.Lease | Recording.Recording | Recording.Transaction
+
+/** What an effect touches: what its values grow from, their unrealised ancestors, and themselves. */
+const closureOf = (values: ReadonlyArray<KvCache>): ReadonlyArray<KvCache> => [
+  ...new Set([
+    ...values.map(placed),
+    ...owed(values).map((node) => {
+      const { arena, starts } = node.base!
+      return view(arena, node, endOf(node), starts)
+    }),
+    ...values,
+  ]),
+]
+
+/**
+ * Checks and pins the values in one tick, then runs `work`. From here on they cannot become stale inside the
+ * transaction. Checking and pinning are O(1) while the values are held.
+ */
+export const during = <A, E, R>(
+  doing: string,
+  values: ReadonlyArray<KvCache>,
+  work: (flight: Flight) => Effect.Effect<A, E, R>,
+): Effect.Effect<A, E | CheckError, R | Needs> =>
+  Effect.flatMap(
+    Effect.all([Lease.Service, Recording.Once]),
+    ([lease, transaction]): Effect.Effect<A, E | CheckError, R> => {
+      const bad = Lease.refused(lease, new Set(values), doing)
+      if (bad !== undefined) return Effect.fail(bad)
+      const closure = closureOf(values)
+      const owner = Owner.open(lease.arena, closure)
+      let succeeded = false
+      transaction.endings.push({
+        refuses: () => lease.open ? undefined : new LeaseClosed({ doing }),
+        settle: () => {},
+        close: (landed) => {
+          if (landed && succeeded) { for (const value of closure) hold(lease, value) }
+          Owner.close(owner)
+        },
+      })
+      return Effect.tap(
+        work({ lease, owner, transaction, closure }),
+        () => Effect.sync(() => succeeded = true),
+      )
+    },
+  )
+
+/** Would waiting for `claim` close a ring? */
+const rings = (busy: Claim, transaction: Recording.Open): boolean => {
+  let at: Recording.Open | undefined = busy.transaction
+  while (at !== undefined && at !== transaction) at = at.waitsFor
+  return at === transaction
+}
+
+/** Waits until no other transaction is placing what these values owe. */
+const join = (flight: Flight): Effect.Effect<void, InvalidArgument> =>
+  Effect.suspend(() => {
+    const { transaction } = flight
+    const busy = owed(flight.closure)
+      .find(({ pending }) => pending !== undefined && pending.transaction !== transaction)?.pending
+    if (busy === undefined) return Effect.void
+    if (rings(busy, transaction)) {
+      const need = "in one realise, as two transactions wait for each other's claims"
+      return Effect.fail(
+        new InvalidArgument({ name: "the order of values", value: "a ring", need }),
+      )
+    }
+    transaction.waitsFor = busy.transaction
+    return Deferred.await(busy.done).pipe(
+      Effect.ensuring(Effect.sync(() => transaction.waitsFor = undefined)),
+      Effect.andThen(join(flight)),
+    )
+  })
+
+/** What stays of a claim when its transaction lands; undefined is nothing. */
+export interface Settlement {
+  /** Rows kept of each node, all unless named. */
+  readonly kept: ReadonlyMap<Node, number>
+  /** Values that may remember that the lease holds them. */
+  readonly values: ReadonlyArray<KvCache>
+}
+
+/** A claim as an ending of its transaction; the outcome is asked for when the transaction ends. */
+const endsWith = (
+  flight: Flight,
+  doing: string,
+  taken: Claim,
+  outcome: () => Settlement | undefined,
+): Recording.Ending => ({
+  refuses: () => flight.lease.open ? undefined : new LeaseClosed({ doing }),
+  settle: (landed) => {
+    const { kept, values } = (landed ? outcome() : undefined) ?? { kept: undefined, values: [] }
+    settle(taken, flight.lease, kept, values)
+  },
+  close: () => finish(taken),
+})
+
+/** Plans and claims nodes in one tick, and says what the append kernel must do for them. */
+export const take = (
+  flight: Flight,
+  doing: string,
+  nodes: ReadonlyArray<Node>,
+  outcome: () => Settlement | undefined,
+): Result.Result<{ readonly claim: Claim; readonly work: ReadonlyArray<Work> }, OutOfBlocks> =>
+  Result.map(plan(flight.lease.arena, nodes), (decided) => {
+    const taken = claim(flight.transaction, flight.owner, decided)
+    flight.transaction.endings.push(endsWith(flight, doing, taken, outcome))
+    return { claim: taken, work: decided.work }
+  })
+
+/** Places what the flight's values still owe; none of it if one block is missing. */
+export const place = (
+  flight: Flight,
+  doing: string,
+): Effect.Effect<ReadonlyArray<Work>, CheckError | OutOfBlocks> =>
+  Effect.flatMap(
+    join(flight),
+    () =>
+      Effect.suspend((): Effect.Effect<ReadonlyArray<Work>, CheckError | OutOfBlocks> => {
+        const bad = Lease.refused(flight.lease, flight.closure, doing) // others moved on meanwhile
+        if (bad !== undefined) return Effect.fail(bad)
+        const nodes = owed(flight.closure).filter(({ pending }) => pending === undefined)
+        if (nodes.length === 0) return Effect.succeed([])
+        const outcome = () => ({ kept: new Map<Node, number>(), values: flight.closure })
+        return Effect.fromResult(
+          Result.map(take(flight, doing, nodes, outcome), ({ work }) => work),
+        )
+      }),
+  )

@@ -1,0 +1,241 @@
+/**
+ * How a cache lies in memory: the only code that computes strides and bytes.
+ *
+ * @module
+ */
+import { Result } from "effect"
+import { InvalidArgument } from "../errors.ts"
+import * as DTypes from "../tensor/DType.ts"
+
+/** What keys and values can be stored in. */
+export type Storage = "f32" | "f16" | "bf16"
+
+/** Which half of the cache. */
+export type Kind = "keys" | "values"
+
+/**
+ * Layers that share block tables. A layer that looks at a window may let go of blocks that a layer with full
+ * attention keeps, so each group has its own tables, ledger and buffers.
+ */
+export interface Group {
+  readonly layers: ReadonlyArray<number>
+  /** Tokens a query of these layers may see, itself included; undefined is all of them. */
+  readonly window: number | undefined
+}
+
+/**
+ * Where rows go inside the pools:
+ *
+ * - `perLayer`: one buffer of keys and one of values a layer, `[block][head][slot][dim]`: a head's keys stream
+ * - `fused`: one buffer a group, `[block][keys, values][layer][slot][head][dim]`
+ * - `interleaved`: one buffer a layer, `[block][slot][key head, value head, …][dim]`
+ */
+export type Placement = "perLayer" | "fused" | "interleaved"
+
+/** Sizes of a cache. It travels with every arena and is never guessed from a shape. */
+export interface Layout {
+  readonly layers: number
+  readonly groups: ReadonlyArray<Group>
+  readonly keyHeads: number
+  readonly valueHeads: number
+  readonly keyDim: number
+  readonly valueDim: number
+  /** Tokens a block holds. */
+  readonly blockSize: number
+  /** Most tokens one cache may hold. */
+  readonly capacity: number
+  readonly dtype: Storage
+  readonly placement: Placement
+}
+
+/** What `make` needs; the rest has the default of the design. */
+export interface Options {
+  readonly layers: number
+  /** Default: one group of all layers with full attention. */
+  readonly groups?: ReadonlyArray<Group>
+  readonly keyHeads: number
+  /** Default: as many as `keyHeads`. */
+  readonly valueHeads?: number
+  readonly keyDim: number
+  /** Default: as wide as `keyDim`. */
+  readonly valueDim?: number
+  readonly blockSize: number
+  /** Default: as many as the arena's blocks hold. */
+  readonly capacity?: number
+  /** Default `"f32"`. */
+  readonly dtype?: Storage
+  /** Default `"perLayer"`. */
+  readonly placement?: Placement
+}
+
+/** Where one layer's keys or values lie: element (slot, head, i) of pool `pool` is at
+ * `base + ⌊slot / blockSize⌋ · block + head · head + (slot mod blockSize) · slot + i`. */
+export interface Strides {
+  readonly pool: number
+  readonly base: number
+  readonly block: number
+  readonly head: number
+  readonly slot: number
+}
+
+const whole = (name: string, value: number, least = 1): InvalidArgument | undefined =>
+  Number.isSafeInteger(value) && value >= least
+    ? undefined
+    : new InvalidArgument({ name, value, need: `a whole number, at least ${least}` })
+
+const groupError = (layers: number, groups: ReadonlyArray<Group>): InvalidArgument | undefined => {
+  const named = groups.flatMap((group) => group.layers).sort((a, b) => a - b)
+  const each = named.length === layers && named.every((layer, i) => layer === i)
+  if (!each) {
+    const need = `each layer from 0 to ${layers - 1} exactly once`
+    return new InvalidArgument({ name: "layers of the groups", value: named.join(" "), need })
+  }
+  for (const { window } of groups) {
+    const bad = window === undefined ? undefined : whole("window", window)
+    if (bad !== undefined) return bad
+  }
+}
+
+/**
+ * Checks every size.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { Result } from "effect"
+ * import { Layout } from "@kvasir/kvasir"
+ * const layout = Result.getOrThrow(
+ *   Layout.make({ layers: 6, keyHeads: 2, keyDim: 32, blockSize: 16, dtype: "f16" }),
+ * )
+ * assert.equal(Layout.blockBytes(layout, 0), 6 * 2 * 16 * 2 * 32 * 2)
+ * ```
+ */
+export const make = (options: Options): Result.Result<Layout, InvalidArgument> => {
+  const layout: Layout = {
+    layers: options.layers,
+    groups: options.groups ?? [{
+      layers: Array.from({ length: Math.max(0, Math.trunc(options.layers) || 0) }, (_, i) => i),
+      window: undefined,
+    }],
+    keyHeads: options.keyHeads,
+    valueHeads: options.valueHeads ?? options.keyHeads,
+    keyDim: options.keyDim,
+    valueDim: options.valueDim ?? options.keyDim,
+    blockSize: options.blockSize,
+    capacity: options.capacity ?? Number.MAX_SAFE_INTEGER,
+    dtype: options.dtype ?? "f32",
+    placement: options.placement ?? "perLayer",
+  }
+  const sizes = [
+    "layers",
+    "keyHeads",
+    "valueHeads",
+    "keyDim",
+    "valueDim",
+    "blockSize",
+    "capacity",
+  ] as const
+  for (const name of sizes) {
+    const bad = whole(name, layout[name])
+    if (bad !== undefined) return Result.fail(bad)
+  }
+  const bad = groupError(layout.layers, layout.groups)
+  if (bad !== undefined) return Result.fail(bad)
+  const even = layout.keyHeads === layout.valueHeads && layout.keyDim === layout.valueDim
+  if (layout.placement !== "perLayer" && !even) {
+    const value =
+      `${layout.keyHeads}×${layout.keyDim} keys, ${layout.valueHeads}×${layout.valueDim} values`
+    const need = `equal for keys and values, or the placement "perLayer"`
+    return Result.fail(new InvalidArgument({ name: "heads and dims", value, need }))
+  }
+  return Result.succeed(layout)
+}
+
+/** The group a layer belongs to. */
+export const groupOf = (layout: Layout, layer: number): number =>
+  layout.groups.findIndex((group) => group.layers.includes(layer))
+
+/** Heads and dim of one half. */
+export const half = (layout: Layout, kind: Kind): { heads: number; dim: number } =>
+  kind === "keys"
+    ? { heads: layout.keyHeads, dim: layout.keyDim }
+    : { heads: layout.valueHeads, dim: layout.valueDim }
+
+/** A row of 16-bit elements is padded to whole words, so that no two threads share one. */
+const padded = (layout: Layout, dim: number): number => layout.dtype === "f32" ? dim : dim + dim % 2
+
+/** How many pools the layout needs. */
+export const numPools = (layout: Layout): number => {
+  switch (layout.placement) {
+    case "perLayer":
+      return 2 * layout.layers
+    case "interleaved":
+      return layout.layers
+    case "fused":
+      return layout.groups.length
+  }
+}
+
+/** Strides of one layer's keys or values, in elements. */
+export const strides = (layout: Layout, layer: number, kind: Kind): Strides => {
+  const { blockSize } = layout
+  const { heads, dim } = half(layout, kind)
+  const width = padded(layout, dim)
+  const second = kind === "values" ? 1 : 0
+  switch (layout.placement) {
+    case "perLayer":
+      return {
+        pool: 2 * layer + second,
+        base: 0,
+        block: heads * blockSize * width,
+        head: blockSize * width,
+        slot: width,
+      }
+    case "interleaved":
+      return {
+        pool: layer,
+        base: second * width,
+        block: blockSize * 2 * heads * width,
+        head: 2 * width,
+        slot: 2 * heads * width,
+      }
+    case "fused": {
+      const group = groupOf(layout, layer)
+      const { layers } = layout.groups[group]!
+      const plane = blockSize * heads * width
+      return {
+        pool: group,
+        base: (second * layers.length + layers.indexOf(layer)) * plane,
+        block: 2 * layers.length * plane,
+        head: width,
+        slot: heads * width,
+      }
+    }
+  }
+}
+
+/** Elements of each pool for `numBlocks[group]` usable blocks and the dummy after them. */
+export const poolElements = (
+  layout: Layout,
+  numBlocks: ReadonlyArray<number>,
+): ReadonlyArray<number> => {
+  const elements = new Array<number>(numPools(layout)).fill(0)
+  for (let layer = 0; layer < layout.layers; layer++) {
+    for (const kind of ["keys", "values"] as const) {
+      const { pool, block } = strides(layout, layer, kind)
+      elements[pool] = block * (numBlocks[groupOf(layout, layer)]! + 1)
+    }
+  }
+  return elements
+}
+
+/** Bytes one block of a group takes in all of its layers, keys and values together. */
+export const blockBytes = (layout: Layout, group: number): number => {
+  const row = (kind: Kind): number => {
+    const { heads, dim } = half(layout, kind)
+    return heads * padded(layout, dim)
+  }
+  const elements = layout.groups[group]!.layers.length * layout.blockSize *
+    (row("keys") + row("values"))
+  return DTypes.bytes(layout.dtype, elements)
+}

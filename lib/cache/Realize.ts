@@ -1,0 +1,177 @@
+/** Placing and reading caches. @module */
+import { Effect, Result } from "effect"
+import { append as appendKernels } from "../../kernels/append.ts"
+import { gather as gatherKernels } from "../../kernels/gather.ts"
+import type { OutOfBlocks, ShapeMismatch } from "../errors.ts"
+import * as Recording from "../tensor/Recording.ts"
+import * as Tensor from "../tensor/Tensor.ts"
+import type { Arena } from "./Arena.ts"
+import { type CheckError, during, type Flight, type Needs, place } from "./Flight.ts"
+import * as Layout from "./Layout.ts"
+import { type Plan, tablesOf } from "./Plan.ts"
+import * as Table from "./Table.ts"
+import type { KvCache } from "./value.ts"
+
+/** What placing may fail with; nothing has changed then. */
+export type RealizeError = CheckError | OutOfBlocks | ShapeMismatch
+
+/** The strides of a layer's keys or values, as the kernels take them. */
+const address = (arena: Arena, layer: number, kind: Layout.Kind) => {
+  const { pool, base, block, head, slot } = Layout.strides(arena.layout, layer, kind)
+  return {
+    pool: arena.pools[pool]!,
+    params: {
+      blockSize: arena.layout.blockSize,
+      blockStride: block,
+      headStride: head,
+      slotStride: slot,
+      base,
+    },
+  }
+}
+
+/** (source, destination) pairs as a tensor. */
+const pairs = (flat: ReadonlyArray<number> | Uint32Array): Tensor.Tensor<"u32", "entries pair"> =>
+  Recording.fresh("u32", "entries pair", [flat.length / 2, 2], Uint32Array.from(flat))
+
+/**
+ * Records one launch that writes rows of one layer: `entries` are (row, slot), `copies` are (slot, slot).
+ * `rows` is f32 `[…, heads, dim]`, rows of this layer begin at `rowBase`.
+ */
+export const writeTo = (
+  rec: Recording.Open,
+  arena: Arena,
+  layer: number,
+  kind: Layout.Kind,
+  rows: Tensor.Tensor<"f32", string>,
+  rowBase: number,
+  entries: Tensor.Tensor<"u32", string>,
+  copies: Tensor.Tensor<"u32", string>,
+): Result.Result<void, ShapeMismatch> => {
+  const { pool, params } = address(arena, layer, kind)
+  return Result.map(
+    Recording.launchTo(rec, appendKernels[arena.layout.dtype], {
+      reads: { rows, entries, copies, pool },
+      writes: {},
+      params: { rowBase, ...params },
+      overrides: { WG: 64 },
+    }),
+    () => undefined,
+  )
+}
+
+/** No pairs. */
+export const none = (): Tensor.Tensor<"u32", "entries pair"> => pairs([])
+
+/** Records what a plan owes the device: carried slots, and rows from the values that own them. */
+export const recordWork: (
+  arena: Arena,
+  work: Plan["work"],
+) => Effect.Effect<void, ShapeMismatch, Recording.Recording> = Effect.fnUntraced(function* (
+  arena,
+  work,
+) {
+  const rec = yield* Recording.Service
+  const widened = new Map<Tensor.Any, Tensor.Tensor<"f32", string>>()
+  for (const [group, { copies, writes }] of work.entries()) {
+    const carried = pairs(copies)
+    const empty = none()
+    for (const kind of ["keys", "values"] as const) {
+      const { heads, dim } = Layout.half(arena.layout, kind)
+      const nothing = Recording.fresh("f32", "tokens heads dim", [0, heads, dim])
+      let first = true
+      for (const [{ rows }, entries] of writes) {
+        const given = rows![kind]
+        const wide = widened.get(given) ?? (yield* Tensor.cast(given, "f32"))
+        widened.set(given, wide)
+        const placed = pairs(entries)
+        for (const layer of arena.layout.groups[group]!.layers) {
+          const base = layer * given.shape[1]!
+          const also = first ? carried : empty
+          yield* Effect.fromResult(writeTo(rec, arena, layer, kind, wide, base, placed, also))
+        }
+        first = false
+      }
+      if (!first || copies.length === 0) continue
+      for (const layer of arena.layout.groups[group]!.layers) {
+        yield* Effect.fromResult(writeTo(rec, arena, layer, kind, nothing, 0, empty, carried))
+      }
+    }
+  }
+})
+
+/** Places these values inside a flight that is already open. */
+export const realizeIn = (
+  flight: Flight,
+  doing: string,
+): Effect.Effect<void, RealizeError, Recording.Recording> =>
+  Effect.flatMap(place(flight, doing), (work) => recordWork(flight.lease.arena, work))
+
+/**
+ * Places and writes what the values still owe, for any number of sequences, all or nothing, and makes the
+ * lease hold them. Idempotent: with nothing owed it only makes the lease a co-owner (which is how another
+ * request's prefix is shared: references, no bytes). O(rows + blocks touched).
+ */
+export const realize = (
+  caches: ReadonlyArray<KvCache>,
+): Effect.Effect<void, RealizeError, Needs> =>
+  during("realise caches", caches, (flight) => realizeIn(flight, "realise caches"))
+
+/** Slots of positions [from, to) in one group. Internal. */
+export const slotsOf = (cache: KvCache, group: number, from: number, to: number): Uint32Array => {
+  const { blockSize } = cache.arena.layout
+  const table = tablesOf(cache.node)![group]!
+  return Uint32Array.from({ length: to - from }, (_, i) => {
+    const position = from + i
+    return Table.at(table, Math.floor(position / blockSize))!.id * blockSize + position % blockSize
+  })
+}
+
+/** Keys and values of a cache as dense tensors, widened to f32 (exact for every storage). */
+export interface Gathered {
+  readonly keys: Tensor.Tensor<"f32", "layers tokens keyHeads keyDim">
+  readonly values: Tensor.Tensor<"f32", "layers tokens valueHeads valueDim">
+}
+
+/**
+ * Brings a cache's rows together: positions from the first that every layer still sees up to the length.
+ * Realises the cache first. O(tokens × layers).
+ */
+export const gather = (cache: KvCache): Effect.Effect<Gathered, RealizeError, Needs> =>
+  during(
+    "gather a cache",
+    [cache],
+    Effect.fnUntraced(function* (flight) {
+      yield* realizeIn(flight, "gather a cache")
+      const { arena, length } = cache
+      const { layers, groups } = arena.layout
+      const from = Math.max(...cache.starts)
+      const tokens = length - from
+      const out = (kind: Layout.Kind) => {
+        const { heads, dim } = Layout.half(arena.layout, kind)
+        return [layers, tokens, heads, dim]
+      }
+      const keys = Recording.fresh("f32", "layers tokens keyHeads keyDim", out("keys"))
+      const values = Recording.fresh("f32", "layers tokens valueHeads valueDim", out("values"))
+      for (const [group, { layers: members }] of groups.entries()) {
+        const slots = Recording.fresh(
+          "u32",
+          "tokens",
+          [tokens],
+          slotsOf(cache, group, from, length),
+        )
+        for (const layer of members) {
+          for (const [kind, to] of [["keys", keys], ["values", values]] as const) {
+            const { pool, params } = address(arena, layer, kind)
+            yield* Recording.launch(gatherKernels[arena.layout.dtype], {
+              reads: { pool, slots, out: to },
+              writes: {},
+              params: { rowBase: layer * tokens, ...params },
+              overrides: { WG: 64 },
+            })
+          }
+        }
+      }
+      return { keys, values }
+    }),
+  )

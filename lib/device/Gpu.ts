@@ -1,0 +1,8 @@
+/**
+ * The device: a service that owns memory and runs launches, and the layers that provide it.
+ *
+ * @module
+ */
+export { type Gpu, type GpuShape, type Live, live, Service } from "./service.ts"
+export { allocate, read, upload, uploadAll } from "./transfer.ts"
+export { layer as layerCpu, type Options as CpuOptions } from "./cpu.ts"

@@ -1,0 +1,98 @@
+/**
+ * Runs recordings: one run is one transaction.
+ *
+ * @module
+ */
+import { Context, Effect, Exit, type Scope } from "effect"
+import type { ArrayOf, DType } from "../../kernels/kernel.ts"
+import type { GpuFault, LeaseClosed, StaleTensor } from "../errors.ts"
+import * as Recording from "../tensor/Recording.ts"
+import type { Tensor } from "../tensor/value.ts"
+import * as Gpu from "./Gpu.ts"
+import { back, staleIn } from "./memory.ts"
+
+/** What any run may fail with besides its body's own errors. */
+export type RunError = GpuFault | StaleTensor | LeaseClosed
+
+/** Submits what is recorded so far; slots in `keep` get memory of their own, owned by the scope. */
+const send = (
+  rec: Recording.Open,
+  keep: unknown,
+): Effect.Effect<void, GpuFault | StaleTensor, Gpu.Gpu | Scope.Scope> =>
+  Effect.gen(function* () {
+    const gpu = yield* Gpu.Service
+    const work = rec.work.splice(0)
+    const gone = staleIn(work)
+    if (gone !== undefined) return yield* gone
+    const { kept, scratch } = yield* Effect.fromResult(back(gpu, work, keep))
+    const release = (why: string) =>
+      Effect.sync(() => {
+        for (const slot of kept) {
+          if (slot.stale !== undefined) continue // the submit failed, and its memory went then
+          slot.stale = why
+          gpu.destroy(slot.buffer!)
+        }
+      })
+    // A loop of runs that keep nothing adds nothing to its scope.
+    if (kept.length > 0) yield* Effect.addFinalizer(() => release("its scope is closed"))
+    yield* gpu.submit(work).pipe(
+      Effect.onError(() => release("its run did not succeed")),
+      Effect.ensuring(Effect.sync(() => scratch.forEach(gpu.destroy))),
+    )
+  })
+
+/** Ends the transaction: all of its endings land, or none does. */
+const end = (rec: Recording.Open, succeeded: boolean): Effect.Effect<void, LeaseClosed> =>
+  Effect.suspend(() => {
+    const endings = rec.endings.splice(0)
+    const refusal = endings.map((ending) => ending.refuses()).find((why) => why !== undefined)
+    const landed = succeeded && refusal === undefined
+    // Undo newest first: an older claim's marks are only right again when younger ones are gone.
+    for (const ending of landed ? endings : endings.toReversed()) ending.settle(landed)
+    for (const ending of endings) ending.close(landed)
+    return succeeded && refusal !== undefined ? Effect.fail(refusal) : Effect.void
+  })
+
+/**
+ * Records `body`, submits it, returns its value. Only the tensors in that value keep memory, owned by the
+ * scope. If the body, the submit or a claim fails, or the fiber is interrupted, nothing has happened:
+ * no cache changed, no block is held, no memory stays.
+ *
+ * One run is one submit, unless the body asks for values on the way with `fetch`.
+ */
+export const run = <A, E, R>(
+  body: Effect.Effect<A, E, R>,
+): Effect.Effect<
+  A,
+  E | RunError,
+  Exclude<R, Recording.Recording | Recording.Transaction> | Gpu.Gpu | Scope.Scope
+> =>
+  Effect.uninterruptibleMask((restore) => {
+    const rec = Recording.open()
+    const services = Context.make(Recording.Service, rec).pipe(Context.add(Recording.Once, rec))
+    const work = Effect.provideContext(body, services).pipe(
+      Effect.flatMap((value) => Effect.as(send(rec, value), value)),
+    )
+    return Effect.flatMap(
+      Effect.exit(restore(work)),
+      (exit): Effect.Effect<A, E | RunError> =>
+        Effect.flatMap(end(rec, Exit.isSuccess(exit)), () => exit),
+    )
+  })
+
+/**
+ * Inside a run: submits what is recorded so far and brings a tensor to the host. The transaction stays
+ * open; other tensors recorded so far are stale afterwards. This is how a step decides from device values
+ * how many tokens it keeps.
+ */
+export const fetch = <D extends DType>(
+  tensor: Tensor<D, string>,
+): Effect.Effect<
+  ArrayOf[D],
+  GpuFault | StaleTensor,
+  Recording.Transaction | Gpu.Gpu | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    yield* send(yield* Recording.Once, tensor)
+    return yield* Gpu.read(tensor)
+  })

@@ -1,0 +1,105 @@
+/** The CPU layer: runs every kernel's twin on typed arrays. Correct first, on every machine. @module */
+import { Clock, Effect, Layer, Result } from "effect"
+import { type AnyKernel, type ArrayOf, drift, type DType } from "../../kernels/kernel.ts"
+import { GpuFault } from "../errors.ts"
+import * as DTypes from "../tensor/DType.ts"
+import type { Buffer, Dispatch } from "../tensor/Recording.ts"
+import * as Shape from "../tensor/Shape.ts"
+import * as Gpu from "./service.ts"
+
+/** How the CPU layer is set up. */
+export interface Options {
+  /**
+   * Fills memory that nobody has written yet, outputs included, with `poison` (law 8, for tests).
+   * Off by default: fresh memory is zero.
+   */
+  readonly poison?: boolean
+}
+
+/** 0xC6EA in both halves: f32 −30,053, bf16 −29,952, f16 −6.9, u32 over 3 billion; all finite. */
+const poisonWord = 0xc6eac6ea
+
+/** Longest stretch of work, in milliseconds, before other fibers and signals get a turn. */
+const slice = 8
+
+const memory = (buffer: Buffer): ArrayBuffer => buffer.raw as ArrayBuffer // only this layer makes them
+
+const bytesOf = (data: ArrayBufferView): Uint8Array =>
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+
+const run = (d: Dispatch, poison: boolean): void => {
+  const arrays: Record<string, ArrayOf[DType]> = {}
+  for (const { name, access } of d.kernel.bindings) {
+    const { dtype, slot, shape } = d.bindings[name]!
+    if (poison && access === "write") new Uint32Array(memory(slot.buffer!)).fill(poisonWord)
+    arrays[name] = DTypes.view(dtype, memory(slot.buffer!), Shape.size(shape))
+  }
+  d.kernel.twin(arrays, d.params, d.axes, d.overrides)
+}
+
+const make = (options: Options): Gpu.GpuShape => {
+  const checked = new WeakSet<AnyKernel>()
+  let buffers = 0
+  let bytes = 0
+  const poison = options.poison === true
+  const check = (kernel: AnyKernel): void => {
+    if (checked.has(kernel)) return
+    const wrong = drift(kernel)
+    if (wrong.length > 0) throw new Error(`kernel and shader differ: ${wrong.join("; ")}`)
+    checked.add(kernel)
+  }
+  return {
+    name: "cpu",
+    adapter: "CPU (kernel twins)",
+    limits: { maxBufferBytes: 2 ** 32 },
+    create: (size) => {
+      try {
+        const raw = new ArrayBuffer(size)
+        if (poison) new Uint32Array(raw, 0, size >> 2).fill(poisonWord)
+        buffers++
+        bytes += size
+        return Result.succeed({ bytes: size, raw })
+      } catch (error) { // RangeError: the engine has no such array
+        const detail = `${size} bytes: ${error instanceof Error ? error.message : error}`
+        return Result.fail(new GpuFault({ kind: "out-of-memory", kernel: "allocation", detail }))
+      }
+    },
+    destroy: (buffer) => {
+      buffers--
+      bytes -= buffer.bytes
+    },
+    write: (buffer, data) => new Uint8Array(memory(buffer)).set(bytesOf(data)),
+    submit: (work) => {
+      let next = 0
+      const turn: Effect.Effect<void> = Clock.clockWith((clock) => {
+        const end = clock.currentTimeMillisUnsafe() + slice
+        while (next < work.length) {
+          const d = work[next++]!
+          check(d.kernel)
+          run(d, poison)
+          if (next < work.length && clock.currentTimeMillisUnsafe() > end) {
+            return Effect.andThen(Effect.yieldNow, turn)
+          }
+        }
+        return Effect.void
+      })
+      return turn
+    },
+    read: (buffer, size) => Effect.sync(() => memory(buffer).slice(0, size)),
+    live: () => ({ buffers, bytes }),
+  }
+}
+
+/**
+ * The layer that runs everywhere. Each use of it is a device of its own.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Gpu } from "@kvasir/kvasir"
+ * const program = Effect.map(Gpu.live, (live) => live.buffers)
+ * console.log(await Effect.runPromise(Effect.provide(program, Gpu.layerCpu()))) // 0
+ * ```
+ */
+export const layer = (options: Options = {}): Layer.Layer<Gpu.Gpu> =>
+  Layer.sync(Gpu.Service, () => make(options))

@@ -1,0 +1,40 @@
+/**
+ * The device: memory, submits, reads. Everything before `submit` is data.
+ *
+ * @module
+ */
+import { Context, Effect, type Result } from "effect"
+import type { GpuFault } from "../errors.ts"
+import type { Buffer, Dispatch } from "../tensor/Recording.ts"
+
+/** Buffers the device holds now. */
+export interface Live {
+  readonly buffers: number
+  readonly bytes: number
+}
+
+/** What a layer provides. Memory is a plain call; only what waits is an Effect. */
+export interface GpuShape {
+  readonly name: "cpu" | "webgpu" | "dawn"
+  /** The adapter's own words, for reports. */
+  readonly adapter: string
+  readonly limits: { readonly maxBufferBytes: number }
+  readonly create: (bytes: number) => Result.Result<Buffer, GpuFault>
+  readonly destroy: (buffer: Buffer) => void
+  readonly write: (buffer: Buffer, data: ArrayBufferView) => void
+  /** Runs the launches in order; when it succeeds they have run. */
+  readonly submit: (work: ReadonlyArray<Dispatch>) => Effect.Effect<void, GpuFault>
+  readonly read: (buffer: Buffer, bytes: number) => Effect.Effect<ArrayBuffer, GpuFault>
+  /** The live counter: zero when every scope is closed. */
+  readonly live: () => Live
+}
+
+/** Identifier of the service. */
+export interface Gpu {
+  readonly "~kvasir/Gpu": "provided by Gpu.layerCpu"
+}
+/** The service. */
+export const Service: Context.Service<Gpu, GpuShape> = Context.Service<Gpu, GpuShape>("kvasir/Gpu")
+
+/** Buffers and bytes that are alive on the device now. */
+export const live: Effect.Effect<Live, never, Gpu> = Effect.map(Service, (gpu) => gpu.live())

@@ -1,0 +1,86 @@
+/** Host arrays to device tensors and back, with memory that a scope owns. @module */
+import { Effect, type Scope } from "effect"
+import type { ArrayOf, DType, Sizes } from "../../kernels/kernel.ts"
+import { type GpuFault, ShapeMismatch, StaleTensor } from "../errors.ts"
+import * as DTypes from "../tensor/DType.ts"
+import type { Buffer, Slot } from "../tensor/Recording.ts"
+import * as Shape from "../tensor/Shape.ts"
+import type { Named, Tensor } from "../tensor/value.ts"
+import { type Gpu, Service } from "./service.ts"
+
+/** A buffer that lives as long as the scope. */
+export const allocate = (bytes: number): Effect.Effect<Buffer, GpuFault, Gpu | Scope.Scope> =>
+  Effect.flatMap(Service, (gpu) =>
+    Effect.acquireRelease(
+      Effect.suspend(() => Effect.fromResult(gpu.create(bytes))),
+      (buffer) => Effect.sync(() => gpu.destroy(buffer)),
+    ))
+
+/**
+ * Uploads a row-major array as a tensor that lives as long as the scope.
+ * Quantised dtypes take the raw blocks of the file format (see `DType`).
+ */
+export const upload = <D extends DType, const A extends string>(
+  dtype: D,
+  axes: A,
+  sizes: NoInfer<Sizes<A>>,
+  data: ArrayOf[NoInfer<D>],
+): Effect.Effect<Tensor<D, A>, ShapeMismatch | GpuFault, Gpu | Scope.Scope> =>
+  Effect.gen(function* () {
+    const gpu = yield* Service
+    const { shape } = Shape.of(axes, sizes)
+    const count = Shape.size(shape)
+    const expected = DTypes.bytes(dtype, count) / data.BYTES_PER_ELEMENT
+    if (expected !== data.length) {
+      return yield* new ShapeMismatch({
+        tensor: "data",
+        axis: axes,
+        expected,
+        actual: data.length,
+      })
+    }
+    const buffer = yield* allocate(DTypes.bufferBytes(dtype, count))
+    const slot: Slot = { bytes: buffer.bytes, data: undefined, buffer, stale: undefined }
+    yield* Effect.addFinalizer(() => Effect.sync(() => slot.stale = "its scope is closed"))
+    gpu.write(buffer, data)
+    return { dtype, axes, shape, slot }
+  })
+
+/** Uploads every tensor of a record of axis strings: how a set of weights is loaded. */
+export const uploadAll = <D extends DType, const S extends { readonly [name: string]: string }>(
+  dtype: D,
+  axes: S,
+  sizes: NoInfer<Sizes<S[keyof S]>>,
+  data: (name: keyof S & string, length: number) => ArrayOf[NoInfer<D>],
+): Effect.Effect<Named<D, S>, ShapeMismatch | GpuFault, Gpu | Scope.Scope> =>
+  Effect.gen(function* () {
+    const out: Record<string, Tensor<D, string>> = {}
+    const known = sizes as Record<string, number>
+    for (const name in axes) {
+      const { shape } = Shape.of(axes[name]! as string, known)
+      out[name] = yield* upload(
+        dtype,
+        axes[name]! as string,
+        known,
+        data(name, Shape.size(shape)),
+      )
+    }
+    return out as Named<D, S>
+  })
+
+/** Brings a tensor to the host: its elements, row-major (raw bits for f16 and bf16). */
+export const read = <D extends DType>(
+  tensor: Tensor<D, string>,
+): Effect.Effect<ArrayOf[D], GpuFault | StaleTensor, Gpu> =>
+  Effect.flatMap(
+    Service,
+    (gpu): Effect.Effect<ArrayOf[D], GpuFault | StaleTensor> => {
+      const { buffer, stale, bytes } = tensor.slot
+      if (buffer === undefined || stale !== undefined) {
+        const why = stale ?? "its recording has not run"
+        return Effect.fail(new StaleTensor({ name: `tensor [${tensor.axes}]`, why }))
+      }
+      const count = Shape.size(tensor.shape)
+      return Effect.map(gpu.read(buffer, bytes), (data) => DTypes.view(tensor.dtype, data, count))
+    },
+  )

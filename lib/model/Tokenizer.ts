@@ -1,0 +1,192 @@
+/**
+ * Text to token ids and back: byte-level BPE.
+ *
+ * Ids of a text come from `@huggingface/tokenizers`. Text of ids is the bytes of the tokens, one after
+ * the other, read as UTF-8: nothing is cleaned up, so decoding what was encoded gives the text again.
+ *
+ * @module
+ */
+import { Tokenizer as Encoder } from "@huggingface/tokenizers"
+import { Result } from "effect"
+import { type BadModelFile, InvalidArgument, type UnsupportedModel } from "../errors.ts"
+import type { Metadata } from "./Gguf.ts"
+import * as utf8 from "./tokenizer/utf8.ts"
+import { kinds, literal, read, type Vocabulary } from "./tokenizer/vocabulary.ts"
+
+/** A vocabulary, ready for use. */
+export interface Tokenizer {
+  /** Tokens; ids go from 0 to one less. */
+  readonly vocabSize: number
+  /** The id that begins a text, if there is one. */
+  readonly bos: number | undefined
+  /** The id that ends a text, if there is one. */
+  readonly eos: number | undefined
+  /** Whether `addSpecial` puts BOS first. */
+  readonly addBos: boolean
+  /** Whether `addSpecial` puts EOS last. */
+  readonly addEos: boolean
+  /** Ids of control tokens: they steer the model and are not part of its prose. */
+  readonly special: ReadonlySet<number>
+  /** Bytes of all tokens, one after the other. */
+  readonly bytes: Uint8Array
+  /** Where in `bytes` each token begins, `[vocabSize + 1]`. */
+  readonly starts: ArrayLike<number>
+  /** The ids of a text, without checks. */
+  readonly ids: (text: string) => ReadonlyArray<number>
+}
+
+const encoder = ({ tokens, types, merges, pre }: Vocabulary): Encoder => {
+  const split = (Regex: string) => ({ type: "Split", pattern: { Regex }, behavior: "Isolated" })
+  return new Encoder({
+    added_tokens: tokens.flatMap((content, id) =>
+      literal(types[id]) && content !== ""
+        ? [{ id, content, special: true, normalized: false }]
+        : []
+    ),
+    normalizer: null,
+    pre_tokenizer: {
+      type: "Sequence",
+      pretokenizers: [...pre.splits.map(split), { type: "ByteLevel", use_regex: false }],
+    },
+    model: {
+      type: "BPE",
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges,
+      ignore_merges: pre.ignoreMerges,
+    },
+    post_processor: null,
+    decoder: null,
+  }, {})
+}
+
+/** Makes the tokenizer of a file. */
+export const fromGguf = (
+  gguf: Metadata,
+): Result.Result<Tokenizer, BadModelFile | UnsupportedModel> =>
+  Result.map(read(gguf), (vocabulary) => {
+    const { tokens, types, bos, eos, addBos, addEos } = vocabulary
+    const parts = tokens.map((token, id) =>
+      literal(types[id]) ? utf8.encode(token) : utf8.unspell(token)
+    )
+    const starts = new Uint32Array(parts.length + 1)
+    parts.forEach((part, id) => starts[id + 1] = starts[id]! + part.length)
+    const bytes = new Uint8Array(starts[parts.length]!)
+    parts.forEach((part, id) => bytes.set(part, starts[id]))
+    const inner = encoder(vocabulary)
+    return {
+      vocabSize: tokens.length,
+      bos,
+      eos,
+      addBos,
+      addEos,
+      special: new Set(tokens.keys().filter((id) => types[id] === kinds.control)),
+      bytes,
+      starts,
+      ids: (text) => inner.encode(text, { add_special_tokens: false }).ids,
+    }
+  })
+
+const bytesOf = (self: Tokenizer, id: number): Uint8Array =>
+  self.bytes.subarray(self.starts[id], self.starts[id + 1])
+
+const textOf = (self: Tokenizer, ids: ReadonlyArray<number>): string => {
+  const parts = ids.map((id) => bytesOf(self, id))
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return utf8.decode(bytes)
+}
+
+/** The ids, all inside the vocabulary, or the first that is not. */
+const checked = (
+  self: Tokenizer,
+  ids: ReadonlyArray<number>,
+): Result.Result<ReadonlyArray<number>, InvalidArgument> => {
+  const outside = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < self.vocabSize))
+  if (outside === undefined) return Result.succeed(ids)
+  const need = `a whole number from 0 to ${self.vocabSize - 1}`
+  return Result.fail(new InvalidArgument({ name: "a token id", value: outside, need }))
+}
+
+const refuse = (text: string, need: string) =>
+  Result.fail(new InvalidArgument({ name: "text", value: JSON.stringify(text), need }))
+
+/**
+ * The ids of a text. Special tokens written out in it become their ids; with `addSpecial`, BOS and EOS
+ * are added as the model wants.
+ *
+ * The ids give the text back when decoded. Fails with `InvalidArgument` where they could not: half a
+ * surrogate pair, or a character for which the vocabulary lacks bytes (most have all; SmolLM2 has
+ * not). About linear in the text.
+ */
+export const encode = (
+  self: Tokenizer,
+  text: string,
+  { addSpecial = false }: { readonly addSpecial?: boolean } = {},
+): Result.Result<ReadonlyArray<number>, InvalidArgument> => {
+  const half = text.isWellFormed() ? undefined : /\p{Surrogate}/u.exec(text)?.[0]
+  if (half !== undefined) return refuse(half, "part of a whole surrogate pair")
+  const kept = (text: string, ids = self.ids(text)) => textOf(self, ids) === text
+  const ids = self.ids(text)
+  // The library drops what it has no token for, and says nothing.
+  if (!kept(text, ids)) {
+    const lost = [...new Set(text)].find((letter) => !kept(letter))
+    return refuse(lost ?? text.slice(0, 64), "of bytes that this vocabulary has tokens for")
+  }
+  return Result.succeed(
+    addSpecial
+      ? [...(self.addBos ? [self.bos!] : []), ...ids, ...(self.addEos ? [self.eos!] : [])]
+      : ids,
+  )
+}
+
+/** The text of ids. Bytes that are not UTF-8 read as U+FFFD. Fails with `InvalidArgument`. */
+export const decode = (
+  self: Tokenizer,
+  ids: ReadonlyArray<number>,
+): Result.Result<string, InvalidArgument> =>
+  Result.map(checked(self, ids), (ids) => textOf(self, ids))
+
+const hex = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`
+
+/** A token as it can be shown alone: its text, or `<0xE6><0x97>` where it is part of a character. */
+export const piece = (self: Tokenizer, id: number): Result.Result<string, InvalidArgument> =>
+  Result.map(checked(self, [id]), () => {
+    const bytes = bytesOf(self, id)
+    const text = utf8.decode(bytes)
+    const whole = utf8.encode(text)
+    return whole.length === bytes.length && whole.every((byte, i) => byte === bytes[i])
+      ? text
+      : Array.from(bytes, hex).join("")
+  })
+
+/** Ids decoded one by one: the bytes of a character that is not whole yet. */
+export interface Decoder {
+  /** At most 3 bytes. */
+  readonly held: Uint8Array
+}
+
+/** A decoder before the first id. */
+export const decoder: Decoder = { held: new Uint8Array(0) }
+
+/**
+ * Takes one more id; gives the next decoder and the text that is certain now.
+ *
+ * The texts of all ids and then of `flush`, joined, are what `decode` gives for the ids.
+ */
+export const push = (
+  self: Tokenizer,
+  state: Decoder,
+  id: number,
+): Result.Result<readonly [next: Decoder, text: string], InvalidArgument> =>
+  Result.map(checked(self, [id]), () => {
+    const bytes = Uint8Array.of(...state.held, ...bytesOf(self, id))
+    const whole = bytes.length - utf8.unfinished(bytes)
+    return [{ held: bytes.subarray(whole) }, utf8.decode(bytes.subarray(0, whole))]
+  })
+
+/** The text that is left when no id follows: empty, or U+FFFD for a character that never got whole. */
+export const flush = (state: Decoder): string => utf8.decode(state.held)

@@ -1,0 +1,74 @@
+/** Element by element: same axes in, same axes out. @module */
+import { Result } from "effect"
+import { dual } from "effect/Function"
+import { add as addKernel } from "../../kernels/add.ts"
+import { workgroup } from "../../kernels/grid.ts"
+import { mul as mulKernel } from "../../kernels/mul.ts"
+import { silu as siluKernel } from "../../kernels/silu.ts"
+import type { ShapeMismatch } from "../errors.ts"
+import * as Recording from "./Recording.ts"
+import * as Shape from "./Shape.ts"
+import type { Op, Tensor } from "./value.ts"
+
+type Binary = <A extends string>(
+  rec: Recording.Open,
+  self: Tensor<"f32", A>,
+  that: Tensor<"f32", NoInfer<A>>,
+) => Result.Result<Tensor<"f32", A>, ShapeMismatch>
+
+interface BinaryOp {
+  <A extends string>(that: Tensor<"f32", A>): (self: Tensor<"f32", NoInfer<A>>) => Op<"f32", A>
+  <A extends string>(self: Tensor<"f32", A>, that: Tensor<"f32", NoInfer<A>>): Op<"f32", A>
+}
+
+const binary = (kernel: typeof addKernel | typeof mulKernel): Binary => (rec, self, that) => {
+  // The kernel sees one axis of n elements; that the shapes agree is seen here.
+  const bound = Shape.bind({ self, that })
+  if (Result.isFailure(bound)) return Result.fail(bound.failure)
+  return Result.map(
+    Recording.launchTo<typeof addKernel.spec | typeof mulKernel.spec, { out: typeof self }>(
+      rec,
+      kernel,
+      { reads: { a: self, b: that }, writes: { out: self }, params: {}, overrides: workgroup },
+    ),
+    (made) => made.out,
+  )
+}
+
+/** The plain function under `add`. */
+export const addTo: Binary = binary(addKernel)
+/** The plain function under `mul`. */
+export const mulTo: Binary = binary(mulKernel)
+
+/** `self + that`, same axes and sizes: nothing is broadcast. */
+export const add: BinaryOp = dual(
+  2,
+  <A extends string>(self: Tensor<"f32", A>, that: Tensor<"f32", NoInfer<A>>): Op<"f32", A> =>
+    Recording.op((rec) => addTo(rec, self, that)),
+)
+
+/** `self · that`, same axes and sizes: nothing is broadcast. */
+export const mul: BinaryOp = dual(
+  2,
+  <A extends string>(self: Tensor<"f32", A>, that: Tensor<"f32", NoInfer<A>>): Op<"f32", A> =>
+    Recording.op((rec) => mulTo(rec, self, that)),
+)
+
+/** The plain function under `silu`. */
+export const siluTo = <A extends string>(
+  rec: Recording.Open,
+  x: Tensor<"f32", A>,
+): Result.Result<Tensor<"f32", A>, ShapeMismatch> =>
+  Result.map(
+    Recording.launchTo(rec, siluKernel, {
+      reads: { x },
+      writes: { out: x },
+      params: {},
+      overrides: workgroup,
+    }),
+    (made) => made.out,
+  )
+
+/** `x · sigmoid(x)`. */
+export const silu = <A extends string>(x: Tensor<"f32", A>): Op<"f32", A> =>
+  Recording.op((rec) => siluTo(rec, x))

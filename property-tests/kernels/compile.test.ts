@@ -1,0 +1,33 @@
+/** Every shader is accepted by the compiler of this runtime. @module */
+import { readdirSync } from "node:fs"
+import { test } from "node:test"
+import assert from "node:assert/strict"
+import type { AnyKernel } from "../../kernels/kernel.ts"
+import { compile, webgpu } from "./harness.ts"
+
+const isKernel = (value: unknown): value is AnyKernel =>
+  typeof value === "object" && value !== null && "spec" in value && "twin" in value
+
+const folder = new URL("../../kernels/", import.meta.url)
+const modules = readdirSync(folder).filter((file) => /^[a-z_]+\.ts$/.test(file))
+const exported = await Promise.all(
+  modules.map((file): Promise<Record<string, unknown>> => import(new URL(file, folder).href)),
+)
+const values = exported.flatMap((module) => Object.values(module))
+const members = values.flatMap((value) =>
+  typeof value === "object" && value !== null ? Object.values(value) : []
+)
+const kernels = [...values, ...members].filter(isKernel)
+
+test("kernels have different names, and need no more than the limits of every WebGPU device", () => {
+  assert.ok(kernels.length > 40)
+  assert.equal(new Set(kernels.map((kernel) => kernel.spec.name)).size, kernels.length)
+  assert.deepEqual(kernels.filter(({ bindings }) => bindings.length > 8), [])
+  assert.deepEqual(kernels.filter(({ source }) => /enable |requires /.test(source)), [])
+})
+
+const skip = typeof webgpu === "string" ? webgpu : false
+
+test("kernels compile on WebGPU", { skip, timeout: 60_000 }, async () => {
+  for (const kernel of kernels) await compile(webgpu as GPUDevice, kernel)
+})

@@ -1,0 +1,92 @@
+/** Numbers for kernels' properties: stored in any form from a seed, and read again by the letter of the format. @module */
+import fc from "fast-check"
+import { bf16OfBits, bitsOf, f16OfBits } from "../../kernels/half.ts"
+import type { ArrayOf, DType, Quantised } from "../../kernels/kernel.ts"
+import { randomBits } from "../../kernels/noise.ts"
+import { formats } from "../../lib/tensor/DType.ts"
+
+/** A seed; two of them make different numbers. */
+export const seed: fc.Arbitrary<number> = fc.integer({ min: 0, max: 1 << 20 })
+
+/** A size from 1 on, more often small. */
+export const upTo = (max: number): fc.Arbitrary<number> => fc.integer({ min: 1, max })
+
+/** Numbers between −2 and 2, among them some zeros. */
+export const floats = (from: number, n: number): Float32Array =>
+  Float32Array.from({ length: n }, (_, i) => {
+    const bits = randomBits(from, 1, i)
+    return bits % 16 === 0 ? 0 : bits / 2 ** 30 - 2
+  })
+
+/** Whole numbers below `below`. */
+export const integers = (from: number, n: number, below: number): Uint32Array =>
+  Uint32Array.from({ length: n }, (_, i) => randomBits(from, 2, i) % below)
+
+const isQuantised = (dtype: DType): dtype is Quantised => formats[dtype].elements > 1
+
+// Scales are f16 of 2^-7 … 2^-3, of both signs; the minimum of q4_1 alike.
+const blocks = (dtype: Quantised, from: number, n: number): Uint8Array => {
+  const { bytes } = formats[dtype]
+  const data = Uint8Array.from(
+    { length: n / 32 * bytes },
+    (_, i) => randomBits(from, 3, i) & 255,
+  )
+  for (let b = 0; b < data.length; b += bytes) {
+    data[b + 1] = 0x20 + data[b + 1]! % 16 | data[b + 1]! & 0x80
+    if (dtype === "q4_1") data[b + 3] = 0x20 + data[b + 3]! % 16 | data[b + 3]! & 0x80
+  }
+  return data
+}
+
+/** f32 in a 16-bit form. */
+export const halves = (dtype: "f16" | "bf16", x: Float32Array): Uint16Array =>
+  Uint16Array.from(bitsOf(x), dtype === "f16" ? f16OfBits : bf16OfBits)
+
+/** `n` stored numbers; n is a multiple of 32 where they are stored in blocks. */
+export const stored = (dtype: DType, from: number, n: number): ArrayOf[DType] => {
+  if (isQuantised(dtype)) return blocks(dtype, from, n)
+  if (dtype === "f32") return floats(from, n)
+  if (dtype === "u32") return integers(from, n, 1000)
+  if (dtype === "i32") return Int32Array.from(integers(from, n, 1000), (x) => x - 500)
+  return halves(dtype, floats(from, n))
+}
+
+const half = (view: DataView, at: number): number => {
+  const bits = view.getUint16(at, true)
+  const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, bits >> 10 & 31, bits & 1023]
+  return exponent === 0
+    ? sign * fraction * 2 ** -24
+    : sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
+}
+
+/** All of a stored array as numbers, one by one, as the format's description says. */
+export const decoded = (dtype: DType, x: ArrayOf[DType]): ReadonlyArray<number> => {
+  const view = new DataView(x.buffer, x.byteOffset, x.byteLength)
+  const { elements, bytes } = formats[dtype]
+  return Array.from({ length: x.byteLength / bytes * elements }, (_, i) => {
+    const block = Math.floor(i / elements) * bytes
+    const j = i % 32
+    const nibble = (at: number) => view.getUint8(block + at + j % 16) >> (j < 16 ? 0 : 4) & 15
+    switch (dtype) {
+      case "f32":
+        return view.getFloat32(4 * i, true)
+      case "i32":
+        return view.getInt32(4 * i, true)
+      case "u32":
+        return view.getUint32(4 * i, true)
+      case "f16":
+        return half(view, 2 * i)
+      case "bf16": {
+        const word = new DataView(new ArrayBuffer(4))
+        word.setUint16(2, view.getUint16(2 * i, true), true)
+        return word.getFloat32(0, true)
+      }
+      case "q8_0":
+        return view.getInt8(block + 2 + j) * half(view, block)
+      case "q4_0":
+        return (nibble(2) - 8) * half(view, block)
+      case "q4_1":
+        return nibble(4) * half(view, block) + half(view, block + 2)
+    }
+  })
+}
