@@ -157,6 +157,20 @@ export class GpuFault extends GpuFaultBase {
     `Cannot run ${this.kernel} on the device (${this.kind}): ${this.detail}`
 }
 
+const GpuLostBase: Tagged<"GpuLost", { readonly reason: string; readonly detail: string }> = Data
+  .TaggedError("GpuLost")
+/** The device is gone, and with it every tensor and every placed cache on it. */
+export class GpuLost extends GpuLostBase {
+  /** Derived. */
+  override readonly message: string =
+    `Cannot go on with the device as it was lost (${this.reason}): ${
+      this.detail || "no more is known"
+    }; open a new one and rebuild its caches`
+}
+
+/** What any work on a device may fail with. */
+export type DeviceError = GpuFault | GpuLost
+
 const BadModelFileBase: Tagged<
   "BadModelFile",
   { readonly file: string; readonly offset: number; readonly reason: string }

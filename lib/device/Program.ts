@@ -5,20 +5,20 @@
  */
 import { Context, Effect, Exit, type Scope } from "effect"
 import type { ArrayOf, DType } from "../../kernels/kernel.ts"
-import type { GpuFault, LeaseClosed, StaleTensor } from "../errors.ts"
+import type { DeviceError, LeaseClosed, StaleTensor } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
 import * as Gpu from "./Gpu.ts"
 import { back, staleIn } from "./memory.ts"
 
 /** What any run may fail with besides its body's own errors. */
-export type RunError = GpuFault | StaleTensor | LeaseClosed
+export type RunError = DeviceError | StaleTensor | LeaseClosed
 
 /** Submits what is recorded so far; slots in `keep` get memory of their own, owned by the scope. */
 const send = (
   rec: Recording.Open,
   keep: unknown,
-): Effect.Effect<void, GpuFault | StaleTensor, Gpu.Gpu | Scope.Scope> =>
+): Effect.Effect<void, DeviceError | StaleTensor, Gpu.Gpu | Scope.Scope> =>
   Effect.gen(function* () {
     const gpu = yield* Gpu.Service
     const work = rec.work.splice(0)
@@ -89,7 +89,7 @@ export const fetch = <D extends DType>(
   tensor: Tensor<D, string>,
 ): Effect.Effect<
   ArrayOf[D],
-  GpuFault | StaleTensor,
+  DeviceError | StaleTensor,
   Recording.Transaction | Gpu.Gpu | Scope.Scope
 > =>
   Effect.gen(function* () {

@@ -4,7 +4,7 @@
  * @module
  */
 import { Context, Effect, type Result } from "effect"
-import type { GpuFault } from "../errors.ts"
+import type { DeviceError, GpuFault } from "../errors.ts"
 import type { Buffer, Dispatch } from "../tensor/Recording.ts"
 
 /** Buffers the device holds now. */
@@ -23,8 +23,8 @@ export interface GpuShape {
   readonly destroy: (buffer: Buffer) => void
   readonly write: (buffer: Buffer, data: ArrayBufferView) => void
   /** Runs the launches in order; when it succeeds they have run. */
-  readonly submit: (work: ReadonlyArray<Dispatch>) => Effect.Effect<void, GpuFault>
-  readonly read: (buffer: Buffer, bytes: number) => Effect.Effect<ArrayBuffer, GpuFault>
+  readonly submit: (work: ReadonlyArray<Dispatch>) => Effect.Effect<void, DeviceError>
+  readonly read: (buffer: Buffer, bytes: number) => Effect.Effect<ArrayBuffer, DeviceError>
   /** The live counter: zero when every scope is closed. */
   readonly live: () => Live
 }

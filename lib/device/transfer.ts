@@ -1,7 +1,7 @@
 /** Host arrays to device tensors and back, with memory that a scope owns. @module */
 import { Effect, type Scope } from "effect"
 import type { ArrayOf, DType, Sizes } from "../../kernels/kernel.ts"
-import { type GpuFault, ShapeMismatch, StaleTensor } from "../errors.ts"
+import { type DeviceError, type GpuFault, ShapeMismatch, StaleTensor } from "../errors.ts"
 import * as DTypes from "../tensor/DType.ts"
 import type { Buffer, Slot } from "../tensor/Recording.ts"
 import * as Shape from "../tensor/Shape.ts"
@@ -71,10 +71,10 @@ export const uploadAll = <D extends DType, const S extends { readonly [name: str
 /** Brings a tensor to the host: its elements, row-major (raw bits for f16 and bf16). */
 export const read = <D extends DType>(
   tensor: Tensor<D, string>,
-): Effect.Effect<ArrayOf[D], GpuFault | StaleTensor, Gpu> =>
+): Effect.Effect<ArrayOf[D], DeviceError | StaleTensor, Gpu> =>
   Effect.flatMap(
     Service,
-    (gpu): Effect.Effect<ArrayOf[D], GpuFault | StaleTensor> => {
+    (gpu): Effect.Effect<ArrayOf[D], DeviceError | StaleTensor> => {
       const { buffer, stale, bytes } = tensor.slot
       if (buffer === undefined || stale !== undefined) {
         const why = stale ?? "its recording has not run"

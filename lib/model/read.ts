@@ -3,14 +3,14 @@ import { Effect } from "effect"
 import type { Needs } from "../cache/Flight.ts"
 import { step as cacheStep, type StepError, type Stepped } from "../cache/Step.ts"
 import type { KvCache } from "../cache/value.ts"
-import { InvalidArgument, type ShapeMismatch } from "../errors.ts"
+import { InvalidArgument, LayoutMismatch, type ShapeMismatch } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
 import * as Tensor from "../tensor/Tensor.ts"
 import { forward } from "./forward.ts"
 import type { Llama } from "./load.ts"
 
 /** What a step of the model may fail with. */
-export type ModelError = StepError | InvalidArgument
+export type ModelError = StepError | InvalidArgument | LayoutMismatch
 
 const idsError = (
   { config }: Llama,
@@ -20,6 +20,28 @@ const idsError = (
     if (Number.isSafeInteger(value) && value >= 0 && value < config.vocab) continue
     const need = `a whole number from 0 to ${config.vocab - 1}`
     return new InvalidArgument({ name: "a token id", value, need })
+  }
+}
+
+/** A cache made for another model would be read as if it were this one's. */
+const layoutError = (
+  { config }: Llama,
+  caches: ReadonlyArray<KvCache>,
+): LayoutMismatch | undefined => {
+  const { layers, numKvHeads, headDim } = config
+  const needs = {
+    layers,
+    keyHeads: numKvHeads,
+    valueHeads: numKvHeads,
+    keyDim: headDim,
+    valueDim: headDim,
+  }
+  for (const { arena: { layout } } of caches) {
+    for (const field of ["layers", "keyHeads", "valueHeads", "keyDim", "valueDim"] as const) {
+      const [expected, actual] = [needs[field], layout[field]]
+      if (expected === actual) continue
+      return new LayoutMismatch({ field, expected: `${expected}`, actual: `${actual}` })
+    }
   }
 }
 
@@ -34,7 +56,7 @@ export const step = <A, E, R>(
   tokens: ReadonlyArray<ReadonlyArray<number>>,
   body: (given: Read) => Effect.Effect<A, E, R>,
 ): Effect.Effect<Stepped<A>, E | ModelError, R | Needs> => {
-  const bad = idsError(llama, tokens)
+  const bad = idsError(llama, tokens) ?? layoutError(llama, caches)
   if (bad !== undefined) return Effect.fail(bad)
   const { config, weights } = llama
   const ids = Uint32Array.from(tokens.flat())

@@ -9,7 +9,7 @@ const model = [...cache, "lib/attention/", "lib/model/"]
 const inside = ["mod.ts", "lib/", "kernels/", "property-tests/"]
 
 /** The model's files that meet the device. */
-const loaders = ["lib/model/Llama.ts", "lib/model/Weights.ts", "lib/model/load.ts"]
+const loaders = ["load", "Weights", "generate", "score"].map((name) => `lib/model/${name}.ts`)
 
 /** The first row whose `from` begins a path says what that file may import. */
 const rooms: ReadonlyArray<

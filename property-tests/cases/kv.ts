@@ -1,0 +1,65 @@
+/** Reads files of the format kv-golden/1: `property-tests/golden/caches/FORMAT.md`. @module */
+import { Effect, Schema } from "effect"
+import type { Tolerance } from "./checked.ts"
+
+/** An array of a case. */
+export interface Tensor {
+  readonly shape: ReadonlyArray<number>
+  readonly data: ReadonlyArray<number>
+}
+
+/** One case; its op reads `params`. */
+export interface KvCase {
+  readonly name: string
+  readonly params: unknown
+  readonly inputs: { readonly [name: string]: Tensor }
+  /** Empty for a case that must be refused. */
+  readonly expected: { readonly [name: string]: Tensor }
+  /** Tags of which a refusal must have one; empty for a case that must succeed. */
+  readonly refusals: ReadonlyArray<string>
+  readonly tolerance: Tolerance
+}
+
+const Infinite = Schema.Literals(["NaN", "Infinity", "-Infinity"])
+const Tensors = Schema.Record(
+  Schema.String,
+  Schema.Struct({
+    shape: Schema.Array(Schema.Int),
+    data: Schema.Array(Schema.Union([Schema.Finite, Infinite])),
+  }),
+)
+const File = Schema.Struct({
+  cases: Schema.Array(Schema.Struct({
+    name: Schema.String,
+    params: Schema.Unknown,
+    inputs: Tensors,
+    expected: Schema.optionalKey(Tensors),
+    expectedError: Schema.optionalKey(Schema.Struct({
+      tag: Schema.String,
+      alsoAccept: Schema.optionalKey(Schema.Array(Schema.String)),
+    })),
+    tolerance: Schema.Struct({ abs: Schema.Finite, rel: Schema.Finite }),
+  })),
+})
+
+const tensorsOf = (tensors: typeof Tensors.Type): { readonly [name: string]: Tensor } =>
+  Object.fromEntries(
+    Object.entries(tensors).map(([name, { shape, data }]) => [
+      name,
+      { shape, data: data.map(Number) },
+    ]),
+  )
+
+/** The cases of a file. */
+export const casesOf = (
+  json: unknown,
+): Effect.Effect<ReadonlyArray<KvCase>, Schema.SchemaError> =>
+  Effect.map(Schema.decodeUnknownEffect(File)(json), ({ cases }) =>
+    cases.map(({ expected = {}, expectedError, inputs, ...rest }) => ({
+      ...rest,
+      inputs: tensorsOf(inputs),
+      expected: tensorsOf(expected),
+      refusals: expectedError === undefined
+        ? []
+        : [expectedError.tag, ...expectedError.alsoAccept ?? []],
+    })))

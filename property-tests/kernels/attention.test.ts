@@ -1,0 +1,261 @@
+/** Paged attention against softmax over a plain list of positions, and the merge of its states. @module */
+import assert from "node:assert/strict"
+import fc from "fast-check"
+import { LSE_EMPTY } from "../../kernels/constants.ts"
+import { mergeStates } from "../../kernels/merge_states.ts"
+import { pagedAttention } from "../../kernels/paged_attention.ts"
+import { type Pool, pools } from "../../kernels/pool.ts"
+import { close, property, type Run, type Runner } from "./harness.ts"
+import { decoded, floats, halves, integers, seed, stored, upTo } from "./values.ts"
+
+const heads = fc.constantFrom([1, 1, 1], [3, 1, 3], [4, 2, 2], [6, 3, 2], [8, 2, 4])
+
+const cases = fc.record({
+  heads,
+  keyDim: fc.oneof(upTo(9), upTo(256)),
+  valueDim: fc.oneof(upTo(9), upTo(256)),
+  blockSize: upTo(5),
+  /** Of each sequence: tokens seen at most, and how many queries it has, the last ones. */
+  rows: fc.array(
+    fc.record({ length: upTo(24), queries: upTo(4), first: fc.nat(12) }),
+    { minLength: 1, maxLength: 3 },
+  ),
+  window: fc.oneof(fc.constant(0), upTo(12)),
+  sinks: fc.oneof(fc.constant(0), upTo(6)),
+  softCap: fc.constantFrom(0, 0.5, 20),
+  seed,
+})
+type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never
+
+/** Whether a position is seen, in words. */
+const sees = (
+  { window, sinks }: Case,
+  [, first, position]: ReadonlyArray<number>,
+  p: number,
+): boolean => p >= first! && p <= position! && (window === 0 || position! - p < window || p < sinks)
+
+/** Both pools as [block][slot][head][dim], all poison but what some token sees; blocks shuffled by seed. */
+const laidOut = (given: Case, dtype: Pool, poison: number) => {
+  const { blockSize, rows, keyDim, valueDim, heads: [numQHeads, keyHeads, valueHeads] } = given
+  const maxBlocks = Math.max(...rows.map(({ length }) => Math.ceil(length / blockSize)))
+  const batch = rows.length
+  const shuffled = [...integers(given.seed, batch * maxBlocks, 1 << 30)]
+    .map((key, id) => ({ key, id })).toSorted((a, b) => a.key - b.key)
+  const blockTables = Uint32Array.from(shuffled, ({ id }) => id)
+  const visible = rows.flatMap(({ length, queries, first }, row) =>
+    Array.from({ length: Math.min(queries, length) }, (_, i) => {
+      const position = length - Math.min(queries, length) + i
+      return [row, Math.min(first, position + 1), position]
+    })
+  )
+  const slotOf = (row: number, p: number) =>
+    blockTables[row * maxBlocks + Math.floor(p / blockSize)]! * blockSize + p % blockSize
+  const seen = new Set(
+    visible.flatMap((token) =>
+      [...Array(token[2]! + 1).keys()].filter((p) => sees(given, token, p)).map((p) =>
+        slotOf(token[0]!, p)
+      )
+    ),
+  )
+  const pool = (from: number, heads: number, dim: number) => {
+    const width = dim + dim % 2
+    const size = batch * maxBlocks * blockSize * heads * width
+    const data = stored(dtype, from, size) as Float32Array | Uint16Array
+    const bad = dtype === "f32" ? poison : halves(dtype, Float32Array.of(poison))[0]!
+    const values = decoded(dtype, data)
+    return {
+      data: data.map((x, i) => seen.has(Math.floor(i / (heads * width))) ? x : bad),
+      row: (slot: number, head: number) =>
+        values.slice((slot * heads + head) * width, (slot * heads + head) * width + dim),
+      strides: [blockSize * heads * width, width, heads * width] as const,
+    }
+  }
+  return {
+    numQHeads: numQHeads!,
+    keyHeads: keyHeads!,
+    valueHeads: valueHeads!,
+    maxBlocks,
+    blockTables,
+    visible,
+    slotOf,
+    keys: pool(given.seed + 1, keyHeads!, keyDim),
+    values: pool(given.seed + 2, valueHeads!, valueDim),
+    q: floats(given.seed + 3, visible.length * numQHeads! * keyDim),
+  }
+}
+type Laid = ReturnType<typeof laidOut>
+
+const attend = async (run: Run, given: Case, dtype: Pool, laid: Laid) => {
+  const { keyDim, valueDim, blockSize, window, sinks, softCap } = given
+  const { numQHeads, keyHeads, valueHeads, maxBlocks, keys, values } = laid
+  const [keyBlockStride, keyHeadStride, keySlotStride] = keys.strides
+  const [valueBlockStride, valueHeadStride, valueSlotStride] = values.strides
+  const { out, lse } = await run(pagedAttention[dtype], {
+    axes: {
+      tokens: laid.visible.length,
+      numQHeads,
+      keyDim,
+      valueDim,
+      keyPool: keys.data.length,
+      valuePool: values.data.length,
+      batch: laid.blockTables.length / maxBlocks,
+      maxBlocks,
+      three: 3,
+    },
+    given: {
+      q: laid.q,
+      keys: keys.data,
+      values: values.data,
+      blockTables: laid.blockTables,
+      visible: Uint32Array.from(laid.visible.flat()),
+    },
+    params: {
+      keyHeads,
+      valueHeads,
+      blockSize,
+      keyBase: 0,
+      keyBlockStride,
+      keyHeadStride,
+      keySlotStride,
+      valueBase: 0,
+      valueBlockStride,
+      valueHeadStride,
+      valueSlotStride,
+      scale: 1 / Math.sqrt(keyDim),
+      softCap,
+      window,
+      sinks,
+    },
+  })
+  return { out: out as Float32Array, lse: lse as Float32Array }
+}
+
+/** The oracle: a list of positions, no blocks, f64. */
+const naive = (given: Case, laid: Laid) => {
+  const { keyDim, valueDim, softCap } = given
+  const out: Array<number> = [], lse: Array<number> = []
+  for (const [t, token] of laid.visible.entries()) {
+    const positions = [...Array(token[2]! + 1).keys()].filter((p) => sees(given, token, p))
+    for (let h = 0; h < laid.numQHeads; h++) {
+      const q = laid.q.subarray((t * laid.numQHeads + h) * keyDim)
+      const group = (heads: number) => Math.floor(h / (laid.numQHeads / heads))
+      const scores = positions.map((p) => {
+        const k = laid.keys.row(laid.slotOf(token[0]!, p), group(laid.keyHeads))
+        const s = k.reduce((sum, x, i) => sum + x * q[i]!, 0) / Math.sqrt(keyDim)
+        return softCap === 0 ? s : softCap * Math.tanh(s / softCap)
+      })
+      const sum = scores.reduce((sum, s) => sum + Math.exp(s), 0)
+      const mean = new Array<number>(valueDim).fill(0)
+      for (const [i, p] of positions.entries()) {
+        const v = laid.values.row(laid.slotOf(token[0]!, p), group(laid.valueHeads))
+        for (let d = 0; d < valueDim; d++) mean[d]! += Math.exp(scores[i]!) / sum * v[d]!
+      }
+      out.push(...mean)
+      lse.push(positions.length === 0 ? LSE_EMPTY : Math.log(sum))
+    }
+  }
+  return { out, lse }
+}
+
+for (const dtype of pools) {
+  property(
+    `paged_attention over ${dtype} agrees with a list of positions`,
+    cases,
+    async (given, runner) => {
+      const laid = laidOut(given, dtype, runner.poison)
+      const { out, lse } = await attend(runner.run, given, dtype, laid)
+      const expected = naive(given, laid)
+      close(out, expected.out, runner.tolerance * 4, "out")
+      close(lse, expected.lse, runner.tolerance * 4, "lse")
+    },
+  )
+}
+
+property(
+  "paged_attention gives a token the same bits alone and in a batch",
+  cases,
+  async (given, runner) => {
+    const laid = laidOut(given, "f16", runner.poison)
+    const { numQHeads } = laid
+    const { out, lse } = await attend(runner.run, given, "f16", laid)
+    const token = given.seed % laid.visible.length
+    const width = numQHeads * given.keyDim
+    const alone = await attend(runner.run, given, "f16", {
+      ...laid,
+      visible: [laid.visible[token]!],
+      q: laid.q.slice(token * width, (token + 1) * width),
+    })
+    const wide = numQHeads * given.valueDim
+    assert.deepEqual(alone.out, out.slice(token * wide, (token + 1) * wide))
+    assert.deepEqual(alone.lse, lse.slice(token * numQHeads, (token + 1) * numQHeads))
+  },
+)
+
+const partitioned = fc.record({
+  context: upTo(20),
+  rows: upTo(4),
+  dim: upTo(9),
+  cuts: fc.array(fc.nat(20), { maxLength: 4 }),
+  seed,
+})
+
+/** State of positions `from` … `end` − 1 by definition; scores and rows come from the seed. */
+const state = (
+  x: { rows: number; dim: number; seed: number },
+  from: number,
+  end: number,
+  junk: number,
+) => {
+  const lse: Array<number> = [], out: Array<number> = []
+  for (let r = 0; r < x.rows; r++) {
+    const scores = floats(x.seed + r, 20).map((s) => s * 10).subarray(from, end)
+    const rows = floats(x.seed + 100 + r, 20 * x.dim).subarray(from * x.dim, end * x.dim)
+    const sum = scores.reduce((sum, s) => sum + Math.exp(s), 0)
+    lse.push(scores.length === 0 ? LSE_EMPTY : Math.log(sum))
+    for (let d = 0; d < x.dim; d++) {
+      out.push(
+        scores.length === 0
+          ? junk
+          : scores.reduce((mean, s, i) => mean + Math.exp(s) / sum * rows[i * x.dim + d]!, 0),
+      )
+    }
+  }
+  return { lse, out }
+}
+
+const merge = (
+  { run, poison }: Runner,
+  x: { rows: number; dim: number; seed: number },
+  bounds: ReadonlyArray<number>,
+) => {
+  const parts = bounds.slice(1).map((end, i) => state(x, bounds[i]!, end, poison))
+  return run(mergeStates, {
+    axes: { parts: parts.length, rows: x.rows, dim: x.dim },
+    given: {
+      outs: Float32Array.from(parts.flatMap(({ out }) => out)),
+      lses: Float32Array.from(parts.flatMap(({ lse }) => lse)),
+    },
+  })
+}
+
+property(
+  "merge_states over any partition is the state of the whole",
+  partitioned,
+  async (x, runner) => {
+    const bounds = [
+      0,
+      ...x.cuts.map((cut) => Math.min(cut, x.context)).toSorted((a, b) => a - b),
+      x.context,
+    ]
+    const { out, lse } = await merge(runner, x, bounds)
+    const whole = state(x, 0, x.context, NaN)
+    close(out!, whole.out, runner.tolerance, "out")
+    close(lse!, whole.lse, runner.tolerance, "lse")
+  },
+)
+
+property("merge_states of empty states is the empty state", partitioned, async (x, runner) => {
+  const { out, lse } = await merge(runner, x, [0, 0, 0])
+  assert.deepEqual(out, new Float32Array(x.rows * x.dim))
+  assert.deepEqual(lse, new Float32Array(x.rows).fill(LSE_EMPTY))
+})
