@@ -6,10 +6,13 @@ const MAX_GROUPS = 65_535
 /** Threads of a workgroup where nothing speaks for another number. */
 export const workgroup: { readonly WG: number } = { WG: 64 }
 
-/** Workgroups for `count` threads, `per` of them in a workgroup; the last ones may have nothing to do. */
+/**
+ * Workgroups for `count` threads, `per` of them in a workgroup: never none, of which Dawn warns, so the last
+ * ones may have nothing to do.
+ */
 export const fold = (count: number, per: number): Grid => {
-  const groups = Math.ceil(count / per)
-  const y = Math.max(1, Math.ceil(groups / MAX_GROUPS))
+  const groups = Math.max(1, Math.ceil(count / per))
+  const y = Math.ceil(groups / MAX_GROUPS)
   return [Math.ceil(groups / y), y, 1]
 }
 

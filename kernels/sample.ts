@@ -56,7 +56,7 @@ const threshold = (
   const kept = topK === 0 ? 0 : largest((from) => count(from) >= topK)
   if (topP >= 1) return kept
   const enough = topP * mass(kept)
-  return largest((from) => mass(Math.max(from, kept)) >= enough)
+  return largest((from) => mass(from) >= enough)
 }
 
 /**

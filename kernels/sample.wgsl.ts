@@ -61,7 +61,7 @@ fn last_of_top_p(base: u32, kept: u32, most: f32) -> u32 {
   let enough = params.top_p * mass(base, kept, most);
   var found = 0u;
   for (var bit = 0x80000000u; bit > 0u; bit >>= 1u) {
-    if (mass(base, max(found | bit, kept), most) >= enough) { found |= bit; }
+    if (mass(base, found | bit, most) >= enough) { found |= bit; }
   }
   return found;
 }

@@ -11,7 +11,7 @@ import { type Claim, claim, finish, hold, settle } from "./Claim.ts"
 import * as Lease from "./Lease.ts"
 import * as Owner from "./Owner.ts"
 import { owed, plan, type Work } from "./Plan.ts"
-import { endOf, type KvCache, type Node, placed, view } from "./value.ts"
+import { endOf, type KvCache, type Node, view } from "./value.ts"
 
 /** An effect in flight: an owner like any other, so nothing it reads or writes can be recycled. */
 export interface Flight {
@@ -31,10 +31,12 @@ export type Needs = Lease.Lease | Recording.Recording | Recording.Transaction
 /** What an effect touches: what its values grow from, their unrealised ancestors, and themselves. */
 const closureOf = (values: ReadonlyArray<KvCache>): ReadonlyArray<KvCache> => [
   ...new Set([
-    ...values.map(placed),
-    ...owed(values).map((node) => {
-      const { arena, starts } = node.base!
-      return view(arena, node, endOf(node), starts)
+    ...owed(values).flatMap((node) => {
+      const base = node.base!
+      // How much of a step stays is known when it lands; what grows from it sees no more than that.
+      return node.rows === undefined
+        ? [base]
+        : [base, view(base.arena, node, endOf(node), base.starts)]
     }),
     ...values,
   ]),

@@ -98,7 +98,8 @@ const cut = (self: KvCache, length: number, starts: ReadonlyArray<number>): KvCa
   const base = node.base!
   if (length <= node.at) return cut(base, length, starts)
   const under = cut(base, Math.min(length, base.length), starts)
-  return view(arena, nodeOf(under, node.at, length - node.at, node.rows), length, starts)
+  const count = Math.min(node.count, length - node.at)
+  return view(arena, nodeOf(under, node.at, count, node.rows), length, starts)
 }
 
 /**

@@ -7,6 +7,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
 import { Cause, Effect, Exit } from "effect"
+import { tmpdir } from "node:os"
 import process from "node:process"
 import type { Command, Failure } from "./command.ts"
 import { doctor } from "./doctor.ts"
@@ -56,6 +57,9 @@ const status = (exit: Exit.Exit<void, Failure>): number => {
   if (Cause.hasInterruptsOnly(exit.cause)) return 130
   return exit.cause.reasons.find(Cause.isFailReason)?.error._tag === "Usage" ? 2 : 1
 }
+
+// Vulkan drivers complain on standard error where this is unset, as it is in most containers.
+if (process.platform === "linux") process.env.XDG_RUNTIME_DIR ??= tmpdir()
 
 // A reader that closed the pipe wants no more: that is an end, not a failure.
 process.stdout.on("error", () => process.exit(0))

@@ -16,6 +16,13 @@ export interface Options {
   readonly poison?: boolean
 }
 
+/** What reports call it. */
+export const adapter = "CPU (kernel twins)"
+/** It has none. */
+export const features: ReadonlyArray<string> = []
+/** The largest array the engines give. */
+export const maxBufferBytes: number = 2 ** 32
+
 /** 0xC6EA in both halves: f32 −30,053, bf16 −29,952, f16 −6.9, u32 over 3 billion; all finite. */
 const poisonWord = 0xc6eac6ea
 
@@ -50,8 +57,10 @@ const make = (options: Options): Gpu.GpuShape => {
   }
   return {
     name: "cpu",
-    adapter: "CPU (kernel twins)",
-    limits: { maxBufferBytes: 2 ** 32 },
+    adapter,
+    software: false,
+    limits: { maxBufferBytes },
+    features,
     create: (size) => {
       try {
         const raw = new ArrayBuffer(size)

@@ -18,7 +18,12 @@ export interface GpuShape {
   readonly name: "cpu" | "webgpu" | "dawn"
   /** The adapter's own words, for reports. */
   readonly adapter: string
+  /** A processor that plays a GPU: slower than the CPU layer for decoding. */
+  readonly software: boolean
+  /** Bytes of the largest buffer that can be made and bound. */
   readonly limits: { readonly maxBufferBytes: number }
+  /** Optional features the adapter lists. */
+  readonly features: ReadonlyArray<string>
   readonly create: (bytes: number) => Result.Result<Buffer, GpuFault>
   readonly destroy: (buffer: Buffer) => void
   readonly write: (buffer: Buffer, data: ArrayBufferView) => void
@@ -31,7 +36,7 @@ export interface GpuShape {
 
 /** Identifier of the service. */
 export interface Gpu {
-  readonly "~kvasir/Gpu": "provided by Gpu.layerCpu"
+  readonly "~kvasir/Gpu": "provided by Gpu.layerCpu, layerWebGpu, layerDawn or layerAuto"
 }
 /** The service. */
 export const Service: Context.Service<Gpu, GpuShape> = Context.Service<Gpu, GpuShape>("kvasir/Gpu")

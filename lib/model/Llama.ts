@@ -8,6 +8,8 @@ export {
   inspect,
   type Inspected,
   layout,
+  layoutOf,
+  type LayoutOptions,
   type Llama,
   load,
   type LoadError,

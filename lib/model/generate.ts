@@ -5,7 +5,7 @@ import * as KvCache from "../cache/KvCache.ts"
 import * as Lease from "../cache/Lease.ts"
 import * as Gpu from "../device/Gpu.ts"
 import * as Program from "../device/Program.ts"
-import { type ArenaTooLarge, ContextTooLong, InvalidArgument } from "../errors.ts"
+import { type ArenaTooLarge, ContextTooLong, InvalidArgument, OutOfBlocks } from "../errors.ts"
 import type { Llama } from "./load.ts"
 import { layout } from "./load.ts"
 import { type ModelError, step } from "./read.ts"
@@ -97,7 +97,7 @@ const planOf = (
   { config, tokenizer }: Llama,
   prompt: string | ReadonlyArray<number>,
   options: GenerateOptions,
-): Effect.Effect<Plan, InvalidArgument | ContextTooLong> =>
+): Effect.Effect<Plan, InvalidArgument | ContextTooLong | OutOfBlocks> =>
   Effect.gen(function* () {
     const bad = samplingError(options) ?? whole("maxTokens", options.maxTokens, 1) ??
       whole("cacheBlocks", options.cacheBlocks, 1) ?? whole("chunk", options.chunk, 1) ??
@@ -114,7 +114,11 @@ const planOf = (
     if (room < 1) return yield* new ContextTooLong({ tokens: ids.length, context: config.context })
     const maxTokens = Math.min(room, options.maxTokens ?? 128)
     // The last token said is never read again, so it needs no slot.
-    const blocks = options.cacheBlocks ?? Math.ceil((ids.length + maxTokens - 1) / blockSize)
+    const needed = Math.ceil((ids.length + maxTokens - 1) / blockSize)
+    const blocks = options.cacheBlocks ?? needed
+    if (blocks < needed) {
+      return yield* new OutOfBlocks({ group: 0, needed, free: blocks, total: blocks })
+    }
     return { prompt: ids, maxTokens, blocks }
   })
 
@@ -144,7 +148,8 @@ const turn = (llama: Llama, options: GenerateOptions, state: State) =>
 /**
  * Continues a prompt (text, with BOS as the model wants it, or token ids). The stream owns its cache: when it
  * ends, fails or is interrupted, every block and buffer of it is free. The same options and seed give the
- * same tokens. Fails with `ContextTooLong` before anything is computed when the prompt leaves no room.
+ * same tokens. Before anything is computed it fails with `ContextTooLong` when the prompt leaves no room,
+ * and with `OutOfBlocks` when `cacheBlocks` are too few for the prompt and `maxTokens`.
  */
 export const generate = (
   llama: Llama,

@@ -92,10 +92,18 @@ export const load = (
 ): Effect.Effect<Llama, LoadError, Gpu.Gpu | Scope.Scope> =>
   Effect.flatMap(open(path), (source) => fromSource(source, options))
 
-/** The layout of a cache for this model. */
-export const layout = (
-  { config }: Llama,
-  options: { readonly blockSize?: number; readonly dtype?: Layout.Storage } = {},
+/** How to lay a cache out. */
+export interface LayoutOptions {
+  /** Tokens of a block. Default 16. */
+  readonly blockSize?: number
+  /** Default `"f32"`. */
+  readonly dtype?: Layout.Storage
+}
+
+/** The layout of a cache for a model of these sizes. */
+export const layoutOf = (
+  config: Config.Config,
+  options: LayoutOptions = {},
 ): Result.Result<Layout.Layout, InvalidArgument> =>
   Layout.make({
     layers: config.layers,
@@ -105,3 +113,9 @@ export const layout = (
     capacity: config.context,
     dtype: options.dtype ?? "f32",
   })
+
+/** The layout of a cache for this model. */
+export const layout = (
+  { config }: Llama,
+  options: LayoutOptions = {},
+): Result.Result<Layout.Layout, InvalidArgument> => layoutOf(config, options)

@@ -32,7 +32,7 @@ export const all = (...parts: ReadonlyArray<Distance>): Distance => ({
   notes: parts.flatMap(({ notes }) => notes),
 })
 
-/** Compares numbers; equal infinities are equal, NaN equals nothing. */
+/** Compares numbers; equal infinities are equal. */
 export const numbers = (
   what: string,
   actual: ArrayLike<number>,
@@ -42,34 +42,39 @@ export const numbers = (
   if (actual.length !== expected.length) {
     return { ...none, differs: [`${what}: ${actual.length} numbers, not ${expected.length}`] }
   }
-  let [error, wrong, worst] = [0, 0, 0]
+  let [error, wrong, worst, beyond] = [0, 0, 0, 0]
   for (let i = 0; i < expected.length; i++) {
     const [a, e] = [actual[i]!, expected[i]!]
-    const distance = a === e ? 0 : Math.abs(a - e)
-    if (distance > error || Number.isNaN(distance)) [error, worst] = [distance, i]
-    if (!(distance <= (a === e ? 0 : abs + rel * Math.abs(e)))) wrong++
-    if (Number.isNaN(error)) break
+    if (a === e || Object.is(a, e)) continue
+    const distance = Number.isNaN(a - e) ? Infinity : Math.abs(a - e)
+    const allowed = Number.isFinite(e) ? abs + rel * Math.abs(e) : 0
+    error = Math.max(error, distance)
+    if (distance <= allowed) continue
+    wrong++
+    if (distance - allowed > beyond) [beyond, worst] = [distance - allowed, i]
   }
-  const allowed = `${abs}${rel === 0 ? "" : ` + ${rel} of it`} allowed`
+  if (wrong === 0) return { ...none, error }
+  const allowed = rel === 0 ? `${abs}` : `${abs} + ${rel} of it`
   const at = `[${worst}] is ${actual[worst]}, not ${expected[worst]}`
   return {
-    error: Number.isNaN(error) ? Infinity : error,
-    differs: wrong === 0 ? [] : [`${what}: ${wrong} of ${expected.length} differ, ${at}; ${allowed}`],
+    error,
+    differs: [`${what}: ${wrong} of ${expected.length} differ, ${at} (${allowed} allowed)`],
     notes: [],
   }
 }
 
-/** Compares exactly; shows where lists part. */
-export const equal = <A extends string | number>(
+/** Compares exactly; shows where the two part. */
+export const equal = (
   what: string,
-  actual: ArrayLike<A>,
-  expected: ArrayLike<A>,
+  actual: Iterable<string | number>,
+  expected: Iterable<string | number>,
 ): Distance => {
-  const at = Array.from(expected).findIndex((one, i) => one !== actual[i])
-  if (at < 0 && actual.length === expected.length) return none
-  const show = (list: ArrayLike<A>, i: number) => JSON.stringify(list[i]) ?? "the end"
-  const i = at < 0 ? expected.length : at
-  return { ...none, differs: [`${what}[${i}] is ${show(actual, i)}, not ${show(expected, i)}`] }
+  const [a, e] = [[...actual], [...expected]]
+  const at = Array.from({ length: Math.max(a.length, e.length) }, (_, i) => i)
+    .find((i) => a[i] !== e[i])
+  if (at === undefined) return none
+  const show = (one: string | number | undefined) => JSON.stringify(one) ?? "missing"
+  return { ...none, differs: [`${what}[${at}] is ${show(a[at])}, not ${show(e[at])}`] }
 }
 
 /** A case that is not compared, and why. */
@@ -92,7 +97,9 @@ export const check = <R>(
   Effect.map(Effect.exit(compared), (exit): Checked => {
     if (Exit.isSuccess(exit)) return { _tag: "Compared", name, ...exit.value }
     const failure = exit.cause.reasons.find(Cause.isFailReason)?.error
-    const why = failure === undefined ? Cause.pretty(exit.cause) : `${failure._tag}: ${failure.message}`
+    const why = failure === undefined
+      ? Cause.pretty(exit.cause)
+      : `${failure._tag}: ${failure.message}`
     return { _tag: "Compared", name, ...none, differs: [why] }
   })
 
@@ -105,7 +112,8 @@ export const refused = <A, R>(
   check(
     name,
     Effect.matchEffect(tried, {
-      onSuccess: () => Effect.succeed({ ...none, differs: [`no refusal, not ${tags.join(" or ")}`] }),
+      onSuccess: () =>
+        Effect.succeed({ ...none, differs: [`no refusal, not ${tags.join(" or ")}`] }),
       onFailure: (failure) =>
         tags.includes(failure._tag) ? Effect.succeed(none) : Effect.fail(failure),
     }),

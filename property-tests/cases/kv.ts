@@ -54,12 +54,22 @@ const tensorsOf = (tensors: typeof Tensors.Type): { readonly [name: string]: Ten
 export const casesOf = (
   json: unknown,
 ): Effect.Effect<ReadonlyArray<KvCase>, Schema.SchemaError> =>
-  Effect.map(Schema.decodeUnknownEffect(File)(json), ({ cases }) =>
-    cases.map(({ expected = {}, expectedError, inputs, ...rest }) => ({
-      ...rest,
-      inputs: tensorsOf(inputs),
-      expected: tensorsOf(expected),
-      refusals: expectedError === undefined
-        ? []
-        : [expectedError.tag, ...expectedError.alsoAccept ?? []],
-    })))
+  Effect.map(
+    Schema.decodeUnknownEffect(File)(json),
+    ({ cases }) =>
+      cases.map(({ expected = {}, expectedError, inputs, ...rest }) => ({
+        ...rest,
+        inputs: tensorsOf(inputs),
+        expected: tensorsOf(expected),
+        refusals: expectedError === undefined
+          ? []
+          : [expectedError.tag, ...expectedError.alsoAccept ?? []],
+      })),
+  )
+
+/** The tensor of that name; a case without it is a defect of its file. */
+export const tensor = (tensors: KvCase["inputs"], name: string): Tensor => {
+  const one = tensors[name]
+  if (one === undefined) throw new Error(`the case has no tensor ${name}`)
+  return one
+}

@@ -168,6 +168,7 @@ for (const dtype of pools) {
       close(out, expected.out, runner.tolerance * 4, "out")
       close(lse, expected.lse, runner.tolerance * 4, "lse")
     },
+    2,
   )
 }
 

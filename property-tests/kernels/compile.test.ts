@@ -1,7 +1,7 @@
-/** Every shader is accepted by the compiler of this runtime. @module */
-import { readdirSync } from "node:fs"
-import { test } from "node:test"
+/** Every shader, as text: read by a person, accepted by the compiler of this runtime. @module */
 import assert from "node:assert/strict"
+import { readdirSync, readFileSync } from "node:fs"
+import { test } from "node:test"
 import type { AnyKernel } from "../../kernels/kernel.ts"
 import { compile, webgpu } from "./harness.ts"
 
@@ -24,6 +24,14 @@ test("kernels have different names, and need no more than the limits of every We
   assert.equal(new Set(kernels.map((kernel) => kernel.spec.name)).size, kernels.length)
   assert.deepEqual(kernels.filter(({ bindings }) => bindings.length > 8), [])
   assert.deepEqual(kernels.filter(({ source }) => /enable |requires /.test(source)), [])
+})
+
+test("kernels emit text that a person can read: some of it is kept", () => {
+  const golden = new URL("../golden/kernels/", import.meta.url)
+  for (const file of readdirSync(golden)) {
+    const kernel = kernels.find(({ spec }) => `${spec.name}.wgsl` === file)
+    assert.equal(kernel?.source.trimStart(), readFileSync(new URL(file, golden), "utf8"), file)
+  }
 })
 
 const skip = typeof webgpu === "string" ? webgpu : false

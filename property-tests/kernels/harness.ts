@@ -5,9 +5,11 @@
  */
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { Effect } from "effect"
 import fc from "fast-check"
 import { workgroup } from "../../kernels/grid.ts"
 import type { AnyKernel, ArrayOf, DType } from "../../kernels/kernel.ts"
+import { origin } from "../../lib/device/dawn.ts"
 import * as DTypes from "../../lib/tensor/DType.ts"
 
 /** Arrays by binding name. */
@@ -46,10 +48,23 @@ export const twin: Run = (kernel, launch) => {
   return Promise.resolve(arrays)
 }
 
-/** The device of this runtime, or why there is none. */
+// Bun and Node have no `GPUBufferUsage` and `GPUMapMode`: the numbers are those of the standard.
+const usages = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, uniform: 0x40, storage: 0x80 }
+
+/** The runtime's own WebGPU, or Dawn's, which needs a Vulkan driver it takes. */
+const findGpu = (): Promise<GPU | string> => {
+  const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu
+  if (own !== undefined) return Promise.resolve(own)
+  return Effect.runPromise(Effect.match(origin.gpu, {
+    onFailure: (error) => error.reason,
+    onSuccess: (gpu) => gpu,
+  }))
+}
+
+/** A device, or why there is none. */
 export const findDevice = async (): Promise<GPUDevice | string> => {
-  const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu
-  if (gpu === undefined) return "this runtime has no navigator.gpu"
+  const gpu = await findGpu()
+  if (typeof gpu === "string") return gpu
   const adapter = await gpu.requestAdapter()
   return adapter === null ? "no WebGPU adapter" : await adapter.requestDevice()
 }
@@ -92,7 +107,7 @@ export const onDevice = (device: GPUDevice): Run => {
   const upload = (bytes: Uint8Array<ArrayBuffer>, usage: number): GPUBuffer => {
     const buffer = device.createBuffer({
       size: bytes.length,
-      usage: usage | GPUBufferUsage.COPY_DST,
+      usage: usage | usages.copyTarget,
     })
     device.queue.writeBuffer(buffer, 0, bytes)
     return buffer
@@ -104,13 +119,13 @@ export const onDevice = (device: GPUDevice): Run => {
     pipelines.set(kernel, making)
     const pipeline = await making
     device.pushErrorScope("validation")
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC
+    const usage = usages.storage | usages.copySource
     const buffers = kernel.bindings.map(({ name }) => upload(wordsOf(arrays[name]!), usage))
-    const uniforms = upload(uniform(kernel, params), GPUBufferUsage.UNIFORM)
+    const uniforms = upload(uniform(kernel, params), usages.uniform)
     const bytes = buffers.reduce((sum, buffer) => sum + buffer.size, 0)
     const staging = device.createBuffer({
       size: bytes,
-      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      usage: usages.mapRead | usages.copyTarget,
     })
     const encoder = device.createCommandEncoder()
     const pass = encoder.beginComputePass()
@@ -135,7 +150,7 @@ export const onDevice = (device: GPUDevice): Run => {
     device.queue.submit([encoder.finish()])
     const error = await device.popErrorScope()
     assert.equal(error?.message, undefined, `${kernel.spec.name} does not run`)
-    await staging.mapAsync(GPUMapMode.READ)
+    await staging.mapAsync(usages.mapRead)
     const all = new Uint8Array(staging.getMappedRange())
     at = 0
     for (const [i, { name }] of kernel.bindings.entries()) {
@@ -166,7 +181,7 @@ export interface Runner {
 const device = await findDevice()
 if (typeof device === "string") console.log(`kernels are checked on their twins only: ${device}`)
 
-/** The device the kernels run on, or why there is none. */
+/** The device the kernels run on too, or why there is none. */
 export const webgpu: GPUDevice | string = device
 
 /** The twins, and the WebGPU device of this runtime. */

@@ -4,11 +4,12 @@
  *
  * @module
  */
-import { Data, Effect, Exit, Result, Scope } from "effect"
+import { Data, Effect, type Fiber, Scope } from "effect"
 import assert from "node:assert/strict"
-import { Attention, type DType, Gpu, KvCache, Lease, Program, Recording, Window } from "../../mod.ts"
-import type { OutOfBlocks, Tensor } from "../../mod.ts"
-import { element, kinds, record, rowOf } from "./storage.ts"
+import { Gpu, KvCache, Lease, Program } from "../../mod.ts"
+import type { Fault } from "./device.ts"
+import { attend, gather, read, type Reading, type Value, verify } from "./readings.ts"
+import { record } from "./storage.ts"
 import * as World from "./world.ts"
 
 /** One row of a step. */
@@ -23,6 +24,7 @@ export type Act =
   | { readonly kind: "realize"; readonly values: ReadonlyArray<number> }
   | { readonly kind: "gather"; readonly value: number }
   | { readonly kind: "read"; readonly value: number; readonly group: number }
+  /** Appends rows that the run itself makes. */
   | { readonly kind: "append"; readonly value: number; readonly count: number }
   | {
     readonly kind: "step"
@@ -36,199 +38,233 @@ export interface Run {
   readonly lease: number
   /** A failing act that is caught lets the run go on. */
   readonly acts: ReadonlyArray<Act & { readonly caught: boolean }>
+  readonly faults: ReadonlyArray<Fault | undefined>
 }
 
 /** A body's own error. */
-export class BodyFailed extends Data.TaggedError("BodyFailed")<{ readonly tokens: number }> {}
-
-type Any = Tensor<DType.DType, string>
-
-/** Tensors a run returns, and what they must hold. */
-interface Reading {
-  readonly tensors: ReadonlyArray<Any>
-  readonly verify: (data: ReadonlyArray<ArrayLike<number>>) => void
-}
+class BodyFailed extends Data.TaggedError("BodyFailed")<{ readonly tokens: number }> {}
 
 /** What one act leaves behind when the run lands. */
 interface Done {
-  readonly held: ReadonlyArray<World.View>
-  readonly reading?: Reading
+  /** Values it touched or made. */
+  readonly values: ReadonlyArray<Value>
+  readonly readings: ReadonlyArray<Reading>
 }
 
-const numbers = (row: ReadonlyArray<number>) => Float32Array.from(row)
-
-/** Slack of attention's f32 outputs against the f64 oracle: values below 128, one rounding to f32. */
-const rounding = 128 * 2 ** -24
-
-const close = (name: string, got: ArrayLike<number>, want: ArrayLike<number>): void => {
-  assert.equal(got.length, want.length, name)
-  for (let i = 0; i < want.length; i++) {
-    assert.ok(Math.abs(got[i]! - want[i]!) <= rounding, `${name}: ${got[i]} is not ${want[i]}`)
+/** What a lease guards once an effect on a value lands: it, its owed ancestors, and what these grew from. */
+const closure = ({ cache }: Value): ReadonlyArray<World.View> => {
+  const views: Array<World.View> = [cache]
+  for (let { node } = cache; node.tables === undefined; node = node.base!.node) {
+    const base = node.base!
+    const length = Math.max(base.length, node.at + node.count)
+    if (node.rows !== undefined) views.push({ node, length, starts: base.starts })
+    views.push(base)
   }
+  return views
 }
-
-/** What a lease guards when an effect on these values lands: their owed ancestors, and what they grew from. */
-const closure = (values: ReadonlyArray<World.Value>): ReadonlyArray<World.View> =>
-  values.flatMap(({ cache }) => {
-    const views: Array<World.View> = [cache]
-    for (let { node } = cache; node.tables === undefined; node = node.base!.node) {
-      const base = node.base!
-      const length = Math.max(base.length, node.at + node.count)
-      if (node.rows !== undefined) views.push({ node, length, starts: base.starts })
-      views.push(base)
-    }
-    return views
-  })
-
-const gather = (world: World.World, { cache, rows }: World.Value) =>
-  Effect.map(KvCache.gather(cache), ({ keys, values }): Done => {
-    const { layout } = world.arena
-    const seen = rows.slice(Math.max(...cache.starts), cache.length)
-    const want = kinds.map((kind) =>
-      Array.from({ length: layout.layers }, (_, layer) =>
-        seen.flatMap((row) => rowOf(layout, row, layer, kind))).flat()
-    )
-    return {
-      held: [],
-      reading: {
-        tensors: [keys, values],
-        verify: (data) => assert.deepEqual(data.map((x) => [...Array.from(x)]), want, "law 1: gather"),
-      },
-    }
-  })
-
-/**
- * Reads every visible position of one group exactly: a query that sees only itself gives its own value, and a
- * unit vector as query gives one element of its key as log-sum-exp.
- */
-const read = (world: World.World, { cache, rows }: World.Value, group: number) => {
-  const { layout } = world.arena
-  const { keyHeads, keyDim, valueHeads, valueDim } = layout
-  const start = cache.starts[group]!
-  const tokens = cache.length - start
-  const numQHeads = keyHeads * valueHeads * keyDim
-  const unit = Array.from(
-    { length: numQHeads * keyDim },
-    (_, i) => Math.floor(i / keyDim) % keyDim === i % keyDim ? 1 : 0,
-  )
-  const data = numbers(Array.from({ length: tokens }, () => unit).flat())
-  const q = Recording.fresh("f32", "tokens numQHeads headDim", [tokens, numQHeads, keyDim], data)
-  const { layers } = layout.groups[group]!
-  const all = Effect.forEach(layers, (layer) =>
-    Attention.prefill(q, [cache], [tokens], { layer, window: Window.last(1), scale: 1 }))
-  return Effect.map(all, (states): Done => ({
-    held: [],
-    reading: {
-      tensors: states.flatMap(({ out, lse }) => [out, lse]),
-      verify: (got) => {
-        for (const [i, layer] of layers.entries()) {
-          const want = rows.slice(start, cache.length).map((row) =>
-            Array.from({ length: numQHeads }, (_, h) => ({
-              lse: element(row, layer, "keys", Math.floor(h * keyHeads / numQHeads), h % keyDim),
-              out: Array.from({ length: valueDim }, (_, d) =>
-                element(row, layer, "values", Math.floor(h * valueHeads / numQHeads), d)),
-            }))
-          ).flat()
-          assert.deepEqual(Array.from(got[2 * i]!), want.flatMap(({ out }) => out), "law 1: read")
-          assert.deepEqual(Array.from(got[2 * i + 1]!), want.map(({ lse }) => lse), "law 1: read")
-        }
-      },
-    },
-  }))
-}
-
-/** One query a new token and head, small enough that no weight vanishes. */
-const queriesOf = (world: World.World, ids: ReadonlyArray<number>): ReadonlyArray<number> => {
-  const { keyHeads, valueHeads, keyDim } = world.arena.layout
-  return ids.flatMap((row) =>
-    Array.from(
-      { length: keyHeads * valueHeads * keyDim },
-      (_, i) => element(row, 99, "keys", Math.floor(i / keyDim), i % keyDim) / 4096,
-    )
-  )
-}
-
-const tensor = (axes: string, shape: ReadonlyArray<number>, data: ReadonlyArray<number>) =>
-  Recording.fresh("f32", axes, shape, numbers(data))
-
-/** Attends in every layer of a step, and says what every layer must give. */
-const attendAll = (
-  world: World.World,
-  step: KvCache.Step,
-  values: ReadonlyArray<World.Value>,
-  made: ReadonlyArray<ReadonlyArray<number>>,
-) =>
-  Effect.gen(function* () {
-    const { layout } = world.arena
-    const { keyHeads, valueHeads, keyDim, valueDim, layers } = layout
-    const numQHeads = keyHeads * valueHeads
-    const ids = made.flat()
-    const n = ids.length
-    const readings: Array<Reading> = []
-    for (let layer = 0; layer < layers; layer++) {
-      const group = layout.groups.findIndex((one) => one.layers.includes(layer))
-      const used = values.filter((_, i) => made[i]!.length > 0)
-      const spans = used.map(({ cache }) => cache.length - cache.starts[group]! + 1)
-      const whole = used.every(({ cache }) => cache.starts[group] === 0)
-      const window = whole ? Window.all : Window.last(Math.min(...spans))
-      const [k, v] = kinds.map((kind) => ids.flatMap((row) => rowOf(layout, row, layer, kind)))
-      const { out, lse } = yield* Attention.attend(step, layer, {
-        q: tensor("t h d", [n, numQHeads, keyDim], queriesOf(world, ids)) as Tensor<"f32", "tokens numQHeads headDim">,
-        k: tensor("t h d", [n, keyHeads, keyDim], k!) as Tensor<"f32", "tokens keyHeads headDim">,
-        v: tensor("t h d", [n, valueHeads, valueDim], v!) as Tensor<"f32", "tokens valueHeads valueDim">,
-      }, { window })
-      yield* world.device.pause
-      const verify: Reading["verify"] = ([gotOut, gotLse]) => {
-        const want = values.map(({ cache, rows }, i) => {
-          const context = [...rows.slice(0, cache.length), ...made[i]!]
-          const [keys, vals] = kinds.map((kind) =>
-            context.flatMap((row) => rowOf(layout, row, layer, kind))
-          )
-          const queryLen = made[i]!.length
-          const sizes = { queryLen, contextLen: context.length, numQHeads, keyHeads, valueHeads }
-          const q = queriesOf(world, made[i]!)
-          const input = { q, k: keys!, v: vals!, keyDim, valueDim, ...sizes }
-          return Attention.dense(input, { window })
-        })
-        close("law 6: out", gotOut!, want.flatMap((one) => [...one.out]))
-        close("law 6: lse", gotLse!, want.flatMap((one) => [...one.lse]))
-      }
-      readings.push({ tensors: [out, lse], verify })
-    }
-    return readings
-  })
 
 const step = (
   world: World.World,
-  act: Extract<Act, { kind: "step" }>,
-  values: ReadonlyArray<World.Value>,
-  add: (made: ReadonlyArray<World.Value>) => void,
+  { rows, how }: Extract<Act, { kind: "step" }>,
+  values: ReadonlyArray<Value>,
 ) => {
-  const counts = act.rows.map(({ count }) => count)
-  const kept = act.rows.map(({ count, kept }) => Math.min(count, kept))
+  const counts = rows.map(({ count }) => count)
+  const kept = rows.map(({ count, kept }) => Math.min(count, kept))
   const made = counts.map((n) => World.rows(world, n))
-  const caches = values.map(({ cache }) => cache)
   const body = (given: KvCache.Step) =>
     Effect.gen(function* () {
-      let readings = yield* attendAll(world, given, values, made)
-      if (act.how === "fail") return yield* new BodyFailed({ tokens: made.flat().length })
-      if (act.how === "fetch") {
-        const { tensors, verify } = readings.at(-1)!
-        // A fetch ends the life of every other tensor: only one of these can be looked at.
-        verify([yield* Program.fetch(tensors[0]!), []].slice(0, 1).concat([[]]))
-        readings = []
+      const readings: Array<Reading> = []
+      for (let layer = 0; layer < world.arena.layout.layers; layer++) {
+        readings.push(...(yield* attend(given, layer, values, made)))
+        yield* world.device.pause
       }
-      return { value: readings, kept }
+      if (how === "fail") return yield* new BodyFailed({ tokens: made.flat().length })
+      if (how !== "fetch") return { value: readings, kept }
+      verify(readings[0]!, yield* Program.fetch(readings[0]!.tensor))
+      return { value: [], kept }
     })
-  return Effect.map(KvCache.step(caches, counts, body), ({ caches: next, value }): Done => {
-    const results = next.map((cache, i) => ({
-      cache,
-      rows: [...values[i]!.rows.slice(0, values[i]!.cache.length), ...made[i]!.slice(0, kept[i])],
-    }))
-    add(results)
-    const tensors = value.flatMap((one) => one.tensors)
-    const verify: Reading["verify"] = (data) =>
-      value.forEach((one, i) => one.verify(data.slice(2 * i, 2 * i + 2)))
-    return { held: results.map(({ cache }) => cache), reading: { tensors, verify } }
+  return Effect.map(
+    KvCache.step(values.map(({ cache }) => cache), counts, body),
+    ({ caches, value }): Done => {
+      const next = caches.map((cache, i) => {
+        const { cache: { length }, rows } = values[i]!
+        return { cache, rows: [...rows.slice(0, length), ...made[i]!.slice(0, kept[i])] }
+      })
+      if (how === "leak") world.values.push(...next)
+      return { values: next, readings: value }
+    },
+  )
+}
+
+type Stepping = ReturnType<typeof step>
+type Failure = Effect.Error<Stepping> | KvCache.WriteError
+type Acting = Effect.Effect<Done, Failure, Effect.Services<Stepping>>
+
+/** An act, and the values it is about. */
+const perform = (
+  world: World.World,
+  act: Act,
+  at: (i: number) => Value,
+): { readonly values: ReadonlyArray<Value>; readonly effect: Acting } => {
+  switch (act.kind) {
+    case "realize": {
+      const values = act.values.map(at)
+      const done = KvCache.realize(values.map(({ cache }) => cache))
+      return { values, effect: Effect.map(done, (): Done => ({ values: [], readings: [] })) }
+    }
+    case "gather": {
+      const value = at(act.value)
+      const done = gather(value)
+      return { values: [value], effect: Effect.map(done, (readings): Done => ({ values: [], readings })) }
+    }
+    case "read": {
+      const value = at(act.value)
+      const done = read(value, act.group % world.arena.layout.groups.length)
+      return { values: [value], effect: Effect.map(done, (readings): Done => ({ values: [], readings })) }
+    }
+    case "append": {
+      const value = at(act.value)
+      const ids = World.rows(world, act.count)
+      const done = Effect.suspend(() =>
+        Effect.fromResult(KvCache.append(value.cache, record(world.arena.layout, ids)))
+      )
+      const made = (cache: KvCache) => ({ cache, rows: [...value.rows.slice(0, value.cache.length), ...ids] })
+      return {
+        values: [],
+        effect: Effect.map(done, (cache): Done => ({ values: [made(cache)], readings: [] })),
+      }
+    }
+    case "step": {
+      const values = act.rows.map(({ value }) => at(value))
+      return { values, effect: step(world, act, values) }
+    }
+  }
+}
+
+/** Law 5: an act fails for a reason, and says it with the right numbers. */
+const justified = (
+  world: World.World,
+  guard: World.Guard,
+  act: Act,
+  values: ReadonlyArray<Value>,
+  sure: boolean,
+  error: Failure,
+): void => {
+  World.count(world, `${act.kind} ${error._tag}`)
+  switch (error._tag) {
+    case "StaleCache":
+      return assert.ok(!sure, `law 1: a value that must live is stale: ${error.message}`)
+    case "LeaseClosed":
+      return assert.ok(!guard.owner.open, "law 5: the lease is open")
+    case "OutOfBlocks": {
+      const { numFree, numBlocks } = world.arena.ledgers[error.group]!
+      assert.deepEqual([error.free, error.total], [numFree, numBlocks], "law 5: OutOfBlocks")
+      return assert.ok(error.needed > error.free, "law 5: there are blocks enough")
+    }
+    case "CapacityExceeded": {
+      const { needed, capacity } = error
+      assert.equal(capacity, KvCache.capacity(world.arena))
+      const lengths = act.kind === "step"
+        ? act.rows.map(({ count }, i) => values[i]!.cache.length + count)
+        : [needed]
+      return assert.ok(needed > capacity && lengths.includes(needed), "law 5: CapacityExceeded")
+    }
+    case "BodyFailed":
+      return assert.ok(act.kind === "step" && act.how === "fail")
+    case "GpuFault":
+      return assert.ok(act.kind === "step" && act.how === "fetch", "law 5: nothing was submitted")
+    case "InvalidArgument":
+      assert.equal(error.name, "the order of values", `law 5: ${error.message}`)
+      return assert.ok(world.running.size > 0, "law 5: a ring needs two")
+    default:
+      assert.fail(`law 5: ${error.message}`)
+  }
+}
+
+/** The run as an effect: its acts, then what it reads compared. */
+const body = (world: World.World, guard: World.Guard, run: Run, onLanding: () => void) =>
+  Effect.gen(function* () {
+    const before = [...world.values]
+    const local: Array<Value> = []
+    const touched: Array<World.View> = []
+    let readings: Array<Reading> = []
+    const at = (i: number): Value => {
+      const all = [...before, ...local]
+      return all[all.length - 1 - i % all.length]!
+    }
+    const acts = Effect.forEach(run.acts, (act) =>
+      Effect.suspend(() => {
+        const { values, effect } = perform(world, act, at)
+        const sure = values.every((one) => local.includes(one) || World.alive(world, one.cache))
+        const views = values.flatMap(closure)
+        // What was recorded before a fetch can no longer be read after it.
+        if (act.kind === "step" && act.how === "fetch") readings = []
+        const done = Effect.tap(effect, (done) =>
+          Effect.sync(() => {
+            readings.push(...done.readings)
+            touched.push(...views, ...done.values.map(({ cache }) => cache))
+            local.push(...done.values)
+          })).pipe(
+            Effect.tapError((error) =>
+              Effect.sync(() => justified(world, guard, act, values, sure, error))
+            ),
+            Effect.andThen(world.device.pause),
+          )
+        return act.caught ? Effect.ignore(done) : done
+      }), { discard: true })
+    const made = yield* Program.run(
+      Effect.map(acts, () => ({
+        tensors: readings.map(({ tensor }) => tensor),
+        caches: local.map(({ cache }) => cache),
+      })),
+    )
+    // The same tick as the landing: nobody can have closed or kept anything since.
+    onLanding()
+    for (const { kind } of run.acts) World.count(world, `${kind} landed`)
+    const guarded = touched.filter(({ node }) => node.tables !== undefined) // no lease holds owed rows
+    assert.ok(guard.owner.open || guarded.length === 0, "a closed lease cannot land")
+    for (const view of guarded) guard.whole.add(view)
+    for (const value of local) if (!world.values.includes(value)) world.values.push(value)
+    assert.equal(made.tensors.length, readings.length)
+    for (const reading of readings) verify(reading, yield* Gpu.read(reading.tensor))
   })
+
+/** Starts a run and goes on. */
+export const begin = (
+  world: World.World,
+  run: Run,
+  onLanding: () => void = () => {},
+): Fiber.Fiber<void, unknown> => {
+  const guard = World.guardAt(world, run.lease)
+  world.device.faults.push(...run.faults)
+  world.faulty ||= run.faults.length > 0
+  const work = Lease.under(guard.owner)(body(world, guard, run, onLanding)).pipe(
+    Effect.tapError((error) =>
+      Effect.sync(() => {
+        World.count(world, `run ${error._tag}`)
+        if (error._tag === "GpuFault") assert.ok(world.faulty, `law 5: ${error.message}`)
+        if (error._tag === "LeaseClosed") assert.ok(!guard.owner.open, `law 5: ${error.message}`)
+        assert.notEqual(error._tag, "StaleTensor", "law 5: every tensor of a run is its own")
+      })
+    ),
+  )
+  // Rows that a run makes live in its scope.
+  const makesRows = run.acts.some(({ kind }) => kind === "append")
+  return World.start(world, makesRows ? Scope.provide(work, world.scope) : Effect.scoped(work))
+}
+
+/** Runs it alone, to its end or to an interruption after some gates; what fails changes nothing. */
+export const alone = (world: World.World, run: Run, interruptAfter: number | undefined): void => {
+  World.settle(world)
+  const before = World.picture(world)
+  let landed = false
+  const fiber = begin(world, run, () => landed = true)
+  let gates = 0
+  while (fiber.pollUnsafe() === undefined) {
+    assert.ok(world.device.waiting.length > 0, "an effect never ends")
+    if (gates++ === interruptAfter) fiber.interruptUnsafe()
+    else world.device.tick(0)
+  }
+  world.device.faults.length = 0
+  if (!landed) assert.deepEqual(World.picture(world), before, "law 4: what failed changed nothing")
 }

@@ -8,13 +8,8 @@ import { Cause, type Context, Effect, Exit, type Fiber, Layer, Result, Scope } f
 import assert from "node:assert/strict"
 import { Arena, Gpu, KvCache, Layout, Lease } from "../../mod.ts"
 import { type Device, device, inOneTick } from "./device.ts"
+import type { Value } from "./readings.ts"
 import { holds, type Image, imageOf, poisonUnseen, upload } from "./storage.ts"
-
-/** A cache, and the row numbers it was made of, by position; positions before `starts` are unseen. */
-export interface Value {
-  readonly cache: KvCache
-  readonly rows: ReadonlyArray<number>
-}
 
 /** What of a node is seen. */
 export type View = Pick<KvCache, "node" | "length" | "starts">
@@ -79,6 +74,8 @@ export interface World {
   readonly outcomes: Map<string, number>
   readonly images: Map<string, Image>
   nextRow: number
+  /** Was any submit told to fail? */
+  faulty: boolean
   /** The first defect of any fiber. */
   defect: { readonly cause: unknown } | undefined
 }
@@ -122,6 +119,7 @@ export const make = (config: Config, outcomes: Map<string, number> = new Map()):
     outcomes,
     images: new Map(),
     nextRow: 0,
+    faulty: false,
     defect: undefined,
   }
 }
@@ -152,12 +150,11 @@ export const open = (world: World): Guard => {
   return guard
 }
 
-/** An open lease; now and then (5) any. */
+/** An open lease; −1 is the oldest of all, open or not. */
 export const guardAt = (world: World, i: number): Guard => {
-  const alive = world.guards.filter(({ owner }) => owner.open)
-  if (alive.length === 0) return open(world)
-  const from = i === 5 ? world.guards : alive
-  return from[i % from.length]!
+  const usable = world.guards.filter(({ owner }) => owner.open)
+  if (usable.length === 0) return open(world)
+  return i < 0 ? world.guards[0]! : usable[i % usable.length]!
 }
 
 /** Closes a lease's scope. */
@@ -168,7 +165,7 @@ export const close = ({ scope, whole }: Guard): void => {
 
 /** Must this value be readable? A lease guards a view of its node that is at least as wide, or its base. */
 export const alive = (world: World, cache: KvCache): boolean => {
-  if (cache.length === 0) return true
+  if (cache.length === 0 && cache.node.tables !== undefined) return true
   for (const { owner, whole } of world.guards) {
     if (!owner.open) continue
     for (const { node, length, starts } of whole) {
@@ -193,7 +190,10 @@ export const picture = ({ arena }: World): unknown =>
   })
 
 /** Starts a fiber; a defect in it fails the world, a typed failure is counted. */
-export const start = (world: World, work: Effect.Effect<void, unknown, Gpu>): void => {
+export const start = (
+  world: World,
+  work: Effect.Effect<void, unknown, Gpu>,
+): Fiber.Fiber<void, unknown> => {
   const fiber = Effect.runForkWith(world.context)(inOneTick(work))
   world.running.add(fiber)
   fiber.addObserver((exit) => {
@@ -203,6 +203,7 @@ export const start = (world: World, work: Effect.Effect<void, unknown, Gpu>): vo
     if (Cause.hasDies(cause)) world.defect ??= { cause: Cause.squash(cause) }
     if (Cause.hasInterruptsOnly(cause)) count(world, "Interrupted")
   })
+  return fiber
 }
 
 /** Lets everything run to its end. */

@@ -7,6 +7,10 @@ export interface Opened {
   readonly device: GPUDevice
   /** The adapter's own words. */
   readonly adapter: string
+  /** The adapter says that it is a processor that plays a GPU. */
+  readonly software: boolean
+  /** Optional features the adapter lists. */
+  readonly features: ReadonlyArray<string>
   /** Fails when the device is lost; never succeeds. */
   readonly lost: Deferred.Deferred<never, GpuLost>
 }

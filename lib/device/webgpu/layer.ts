@@ -48,9 +48,11 @@ export const open = (
     device.lost.then(({ reason, message }) => {
       Deferred.doneUnsafe(lost, Exit.fail(new GpuLost({ reason, detail: message })))
     })
-    const { vendor, architecture, description } = adapter.info
+    const { vendor, architecture, description, isFallbackAdapter } = adapter.info
     const words = [description, vendor, architecture].filter((word) => word !== "")
-    return { device, adapter: words[0] ?? "an adapter without a name", lost }
+    const software = isFallbackAdapter === true
+    const features = [...adapter.features].sort()
+    return { device, adapter: words[0] ?? "an adapter without a name", software, features, lost }
   })
 
 const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () => void } => {
@@ -70,6 +72,8 @@ const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () =
   return {
     name,
     adapter,
+    software: opened.software,
+    features: opened.features,
     limits: {
       maxBufferBytes: Math.min(
         device.limits.maxBufferSize,

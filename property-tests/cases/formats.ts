@@ -1,0 +1,70 @@
+/** Which code checks which file of recorded cases. @module */
+import { Effect, Result, Schema } from "effect"
+import type { Gpu, Llama } from "../../mod.ts"
+import { type Checked, skipped } from "./checked.ts"
+import { denseAttentionPrefill } from "./dense_attention_prefill.ts"
+import { casesOf, type KvCase } from "./kv.ts"
+import { mergeAttentionStates } from "./merge_attention_states.ts"
+import { model } from "./model.ts"
+import { tokenizer } from "./tokenizer.ts"
+
+/** Why a file could not be checked at all. */
+export type FileError = Schema.SchemaError | Llama.LoadError
+
+/** Checks all cases of a file, given as JSON and where it lies. */
+export type Check = (
+  json: unknown,
+  path: string,
+) => Effect.Effect<ReadonlyArray<Checked>, FileError, Gpu>
+
+const kv = (
+  op: (cases: ReadonlyArray<KvCase>) => ReturnType<Check>,
+): Check =>
+(json) => Effect.flatMap(casesOf(json), op)
+
+const Listed = Schema.Struct({ cases: Schema.Array(Schema.Unknown) })
+
+/** Formats that are known and have no code yet: each case is skipped. */
+const later: Check = (json) =>
+  Effect.succeed(
+    Result.match(Schema.decodeUnknownResult(Listed)(json), {
+      onSuccess: ({ cases }) => cases.map((_, i) => skipped(`case ${i}`, "not built yet")),
+      onFailure: () => [skipped("the file", "not built yet")],
+    }),
+  )
+
+/** By `kind`, or by `format` and `op`; a tokenizer's file that names a model is of a format of its own. */
+const formats: { readonly [name: string]: Check } = {
+  tokenizer,
+  "logits+greedy": model,
+  "kv-golden/1 dense_attention_prefill": kv(denseAttentionPrefill),
+  "kv-golden/1 merge_attention_states": kv(mergeAttentionStates),
+  "kv-golden/1 paged_cache_program": later,
+  "kv-golden/1 kv_cache_update": later,
+  "kv-golden/1 slot_mapping_to_slices": later,
+  "kv-golden/1 transformer_cache_program": later,
+  "kv-golden/1 page_attention": later,
+  "kv-golden/1 continuous_batching_program": later,
+  "tokenizer of model_file": later,
+  "greedy of model_file": later,
+  "logits of model_file": later,
+  "nll of model_file": later,
+}
+
+const Head = Schema.Union([
+  Schema.Struct({ format: Schema.String, op: Schema.String }),
+  Schema.Struct({ kind: Schema.String, model_file: Schema.optionalKey(Schema.String) }),
+])
+
+/** What checks a file, or the name of its unknown format. */
+export const formatOf = (json: unknown): Result.Result<Check, string> =>
+  Result.match(Schema.decodeUnknownResult(Head)(json), {
+    onFailure: () => Result.fail("nothing names it"),
+    onSuccess: (head) => {
+      const name = "op" in head
+        ? `${head.format} ${head.op}`
+        : `${head.kind}${head.model_file === undefined ? "" : " of model_file"}`
+      const found = Object.hasOwn(formats, name) ? formats[name] : undefined
+      return found === undefined ? Result.fail(name) : Result.succeed(found)
+    },
+  })

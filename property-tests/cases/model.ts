@@ -1,0 +1,137 @@
+/** Recorded logits, greedy continuations and likelihoods of a model, from a float64 forward pass. @module */
+import { Effect, Schema, Stream } from "effect"
+import { type Gpu, Llama } from "../../mod.ts"
+import {
+  all,
+  check,
+  type Checked,
+  type Distance,
+  equal,
+  none,
+  numbers,
+  skipped,
+} from "./checked.ts"
+import { modelFile } from "./weights.ts"
+
+const Ids = Schema.Array(Schema.Int)
+const Mode = Schema.Struct({
+  top20: Schema.Array(Schema.Tuple([Schema.Int, Schema.Finite])),
+  logsumexp: Schema.Finite,
+  greedy: Ids,
+  margin: Schema.Array(Schema.Finite),
+})
+const Case = Schema.Struct({
+  prompt: Schema.String,
+  ids: Ids,
+  modes: Schema.Record(Schema.String, Mode),
+})
+const File = Schema.Struct({
+  cases: Schema.Array(Case),
+  nll: Schema.Struct({ ids: Ids, mean_nll: Schema.Finite }),
+})
+
+/** Recorded numbers have six decimals; the rest is f32 against float64. */
+const tolerance = { abs: 1e-4, rel: 0 }
+
+/** The mode whose weights are stored as they were when the likelihood was recorded. */
+const scored = "gguf_f16"
+
+const logsumexp = (logits: ReadonlyArray<number>): number => {
+  const max = Math.max(...logits)
+  return max + Math.log(logits.reduce((sum, x) => sum + Math.exp(x - max), 0))
+}
+
+/** A difference is excused where the recorded choice is closer than the measured error. */
+const continuation = (
+  actual: ReadonlyArray<number>,
+  { greedy, margin }: typeof Mode.Type,
+  error: number,
+): Distance => {
+  const at = greedy.findIndex((id, i) => id !== actual[i])
+  if (at < 0 || !(margin[at]! < error)) return equal("greedy", actual, greedy)
+  const why = `its margin ${margin[at]} is below the error ${error.toExponential(1)}`
+  return { ...none, notes: [`compared up to greedy[${at}]: ${why}`] }
+}
+
+const comparePrompt = (
+  llama: Llama,
+  { prompt, ids }: typeof Case.Type,
+  mode: typeof Mode.Type,
+): Effect.Effect<Distance, Llama.GenerateError, Gpu> =>
+  Effect.map(
+    Stream.runCollect(Llama.generate(llama, prompt, {
+      temperature: 0,
+      ignoreEos: true,
+      maxTokens: mode.greedy.length,
+      topLogits: llama.config.vocab,
+    })),
+    (events) => {
+      const read = events.find((event) => event._tag === "Prompt")?.ids ?? []
+      const said = events.filter((event) => event._tag === "Token")
+      const logits = said[0]?.topLogits ?? []
+      const of = new Map(logits)
+      const expected = mode.top20.map(([, logit]) => logit)
+      const first = all(
+        equal("prompt ids", read, ids),
+        numbers("logits", mode.top20.map(([id]) => of.get(id) ?? NaN), expected, tolerance),
+        // By rank too, so that no other token stands among them.
+        numbers("ranks", logits.slice(0, 20).map(([, logit]) => logit), expected, tolerance),
+        numbers(
+          "logsumexp",
+          [logsumexp(logits.map(([, logit]) => logit))],
+          [mode.logsumexp],
+          tolerance,
+        ),
+      )
+      return all(first, continuation(said.map(({ id }) => id), mode, first.error))
+    },
+  )
+
+const checkMode = (
+  { cases, nll }: typeof File.Type,
+  mode: string,
+  file: string,
+): Effect.Effect<ReadonlyArray<Checked>, Llama.LoadError, Gpu> =>
+  Effect.scoped(Effect.gen(function* () {
+    const llama = yield* Llama.load(file)
+    const checked = yield* Effect.forEach(
+      cases.filter(({ modes }) => mode in modes),
+      (one) =>
+        check(
+          `${JSON.stringify(one.prompt)} ${mode}`,
+          comparePrompt(llama, one, one.modes[mode]!),
+        ),
+    )
+    if (mode !== scored) return checked
+    const passage = check(
+      `mean nll of ${nll.ids.length} tokens ${mode}`,
+      Effect.map(
+        Llama.score(llama, nll.ids),
+        ({ meanNll }) => numbers("mean nll", [meanNll], [nll.mean_nll], tolerance),
+      ),
+    )
+    return [...checked, yield* passage]
+  }))
+
+/** Checks every prompt with the weights of every mode, and the passage with the mode it was scored by. */
+export const model = (
+  json: unknown,
+  path: string,
+  only: (mode: string) => boolean = () => true,
+): Effect.Effect<ReadonlyArray<Checked>, Schema.SchemaError | Llama.LoadError, Gpu> =>
+  Effect.gen(function* () {
+    const file = yield* Schema.decodeUnknownEffect(File)(json)
+    const modes = new Set(file.cases.flatMap((one) => Object.keys(one.modes)))
+    const checked = yield* Effect.forEach([...modes].filter(only), (mode) => {
+      const [kind, quantisation = ""] = mode.split(/_(.*)/)
+      const weights = kind === "gguf" ? modelFile(path, quantisation) : undefined
+      if (weights !== undefined) return checkMode(file, mode, weights)
+      const reason = kind === "gguf"
+        ? `there is no file *-${quantisation}.gguf`
+        : `reading ${kind} is not built yet`
+      return Effect.succeed(
+        file.cases.map(({ prompt }) => skipped(`${JSON.stringify(prompt)} ${mode}`, reason)),
+      )
+    })
+    return checked.flat()
+  })
