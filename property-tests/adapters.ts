@@ -1,6 +1,6 @@
 /** The devices of this machine, for everything that is checked on each of them. @module */
-import type { Layer } from "effect"
-import { Gpu } from "../mod.ts"
+import { Effect, Layer, Result } from "effect"
+import { Gpu, type GpuUnavailable } from "../mod.ts"
 
 /** A device by name. Each use of the layer opens a device of its own. */
 export interface Adapter {
@@ -8,7 +8,24 @@ export interface Adapter {
   readonly layer: Layer.Layer<Gpu>
 }
 
-/** What this machine has; the CPU is always there, and first. */
-export const adapters: ReadonlyArray<Adapter> = [
+const layers: ReadonlyArray<
+  { readonly name: string; readonly layer: Layer.Layer<Gpu, GpuUnavailable> }
+> = [
   { name: "cpu", layer: Gpu.layerCpu() },
 ]
+
+const probed = await Promise.all(layers.map(async ({ name, layer }) => {
+  const opened = await Effect.runPromise(Effect.result(Effect.scoped(Layer.build(layer))))
+  return { name, layer, opened }
+}))
+
+/** What this machine has; the CPU is always there, and first. */
+export const adapters: ReadonlyArray<Adapter> = probed.flatMap(({ name, layer, opened }) =>
+  Result.isSuccess(opened) ? [{ name, layer: Layer.orDie(layer) }] : []
+)
+
+/** What it has not, and why. */
+export const absent: ReadonlyArray<{ readonly name: string; readonly reason: string }> = probed
+  .flatMap(({ name, opened }) =>
+    Result.isFailure(opened) ? [{ name, reason: opened.failure.message }] : []
+  )

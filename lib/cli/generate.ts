@@ -1,12 +1,13 @@
 /** `generate TEXT`: the main job. @module */
 import { Clock, Effect, Stream } from "effect"
-import type { GenerateError } from "../model/generate.ts"
+import type { GenerateError, Memory } from "../model/generate.ts"
 import * as Gpu from "../device/Gpu.ts"
+import { InvalidArgument, OutOfBlocks } from "../errors.ts"
 import * as Llama from "../model/Llama.ts"
 import { layerOf } from "./device.ts"
 import { load } from "./model.ts"
 import type { Command, Failure } from "./command.ts"
-import { oneText, parse, type Table, type Values } from "./options.ts"
+import { oneText, parse, type Table, Usage, type Values } from "./options.ts"
 import * as Output from "./output.ts"
 
 const table = {
@@ -33,7 +34,7 @@ interface Said {
   readonly topLogits: Array<ReadonlyArray<readonly [number, number]>>
   text: string
   stopped: "eos" | "length" | "interrupted"
-  memory: Record<string, number>
+  memory: Memory
   firstAt: number | undefined
   endAt: number
 }
@@ -44,7 +45,7 @@ const nothing = (): Said => ({
   topLogits: [],
   text: "",
   stopped: "interrupted",
-  memory: {},
+  memory: { weightsBytes: 0, cacheBytes: 0, blocksLive: 0, blocksShared: 0 },
   firstAt: undefined,
   endAt: 0,
 })
@@ -76,6 +77,7 @@ const listen = (
     })
   return Stream.runForEach(events, (event) =>
     Effect.gen(function* () {
+      said.memory = event.memory
       switch (event._tag) {
         case "Prompt":
           said.prompt = event.ids
@@ -91,10 +93,29 @@ const listen = (
           return yield* speak(event.text)
         case "End":
           said.stopped = event.stopped
-          said.memory = { ...event.memory }
           return yield* speak(event.text)
       }
     }))
+}
+
+/** An error of the library in the words of the command line, where it is about an option. */
+const inOptions = (error: Failure): Failure => {
+  if (error instanceof OutOfBlocks) {
+    const { _tag, needed, total } = error
+    const state = `${needed} blocks of 16 tokens: --cache-blocks gives ${total}`
+    const remedy = "give more, or less to say with --max-tokens"
+    return {
+      _tag,
+      message: `Cannot hold the prompt and the answer as they need ${state}; ${remedy}`,
+    }
+  }
+  if (error instanceof InvalidArgument) {
+    const option = error.name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+    if (Object.hasOwn(table, option)) {
+      return new Usage({ problem: `--${option} must be ${error.need}: ${error.value} is not` })
+    }
+  }
+  return error
 }
 
 const rate = (tokens: number, ms: number): number =>
@@ -156,7 +177,13 @@ const run = (args: ReadonlyArray<string>): Effect.Effect<void, Failure> =>
       if (yield* Output.watched) yield* Output.note(json ? "" : `\x1b[2m${prompt}\x1b[0m`)
       yield* listen(Llama.generate(llama, prompt, optionsOf(values, seed)), said, json)
     }))
+    // The line of an error is a line of its own.
+    const endLine = Effect.suspend(() =>
+      json || said.text === "" ? Output.status("") : Output.print("\n")
+    )
     yield* Effect.provide(work, layer).pipe(
+      Effect.tapError(() => endLine),
+      Effect.mapError(inOptions),
       Effect.tap(() => finish),
       Effect.onInterrupt(() => finish),
     )

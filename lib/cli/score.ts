@@ -1,6 +1,7 @@
 /** `score TEXT | --ids FILE`: how probable a text is. @module */
 import { Effect } from "effect"
 import { readFile } from "node:fs/promises"
+import { InvalidArgument } from "../errors.ts"
 import * as Llama from "../model/Llama.ts"
 import * as Tokenizer from "../model/Tokenizer.ts"
 import { layerOf } from "./device.ts"
@@ -16,17 +17,19 @@ const table = {
   json: { takes: "nothing", help: "one JSON object: { ids, meanNll, nll, logsumexp }" },
 } as const satisfies Table
 
-const idsOf = (file: string): Effect.Effect<ReadonlyArray<number>, Usage> =>
-  Effect.tryPromise({
+const idsOf = (file: string): Effect.Effect<ReadonlyArray<number>, InvalidArgument> => {
+  const bad = (need: string) => new InvalidArgument({ name: "--ids", value: file, need })
+  return Effect.tryPromise({
     try: () => readFile(file, "utf8"),
-    catch: (error) =>
-      new Usage({ problem: `The ids of ${file} cannot be read: ${(error as Error).message}` }),
+    catch: (error) => bad(`a file that can be read (${(error as Error).message})`),
   }).pipe(Effect.flatMap((text) => {
-    const ids = text.split(/[\s,[\]]+/).filter((word) => word !== "").map(Number)
-    return ids.every((id) => Number.isSafeInteger(id) && id >= 0)
-      ? Effect.succeed(ids)
-      : Effect.fail(new Usage({ problem: `${file} holds something else than token ids` }))
+    const words = text.split(/[\s,[\]]+/).filter((word) => word !== "")
+    const wrong = words.find((word) => !/^\d{1,15}$/.test(word))
+    return wrong === undefined
+      ? Effect.succeed(words.map(Number))
+      : Effect.fail(bad(`a file of token ids, and ${JSON.stringify(wrong.slice(0, 40))} is none`))
   }))
+}
 
 const run = (args: ReadonlyArray<string>): Effect.Effect<void, Failure> =>
   Effect.gen(function* () {

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { Context, Effect, Exit, type Scope } from "effect"
+import { Context, Effect, Exit, Fiber, type Scope } from "effect"
 import type { ArrayOf, DType } from "../../kernels/kernel.ts"
-import type { DeviceError, LeaseClosed, StaleTensor } from "../errors.ts"
+import { type DeviceError, type LeaseClosed, StaleTensor } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
-import * as Gpu from "./Gpu.ts"
-import { back, staleIn } from "./memory.ts"
+import { back, launchesOf, staleIn } from "./memory.ts"
+import { type Gpu, Service } from "./service.ts"
+import { read } from "./transfer.ts"
 
 /** What any run may fail with besides its body's own errors. */
 export type RunError = DeviceError | StaleTensor | LeaseClosed
@@ -18,13 +19,13 @@ export type RunError = DeviceError | StaleTensor | LeaseClosed
 const send = (
   rec: Recording.Open,
   keep: unknown,
-): Effect.Effect<void, DeviceError | StaleTensor, Gpu.Gpu | Scope.Scope> =>
+): Effect.Effect<void, DeviceError | StaleTensor, Gpu | Scope.Scope> =>
   Effect.gen(function* () {
-    const gpu = yield* Gpu.Service
+    const gpu = yield* Service
     const work = rec.work.splice(0)
     const gone = staleIn(work)
     if (gone !== undefined) return yield* gone
-    const { kept, scratch } = yield* Effect.fromResult(back(gpu, work, keep))
+    const { kept, scratch } = yield* Effect.fromResult(back(gpu, launchesOf(work), keep))
     const release = (why: string) =>
       Effect.sync(() => {
         for (const slot of kept) {
@@ -65,7 +66,7 @@ export const run = <A, E, R>(
 ): Effect.Effect<
   A,
   E | RunError,
-  Exclude<R, Recording.Recording | Recording.Transaction> | Gpu.Gpu | Scope.Scope
+  Exclude<R, Recording.Recording | Recording.Transaction> | Gpu | Scope.Scope
 > =>
   Effect.uninterruptibleMask((restore) => {
     const rec = Recording.open()
@@ -75,24 +76,58 @@ export const run = <A, E, R>(
     )
     return Effect.flatMap(
       Effect.exit(restore(work)),
-      (exit): Effect.Effect<A, E | RunError> =>
-        Effect.flatMap(end(rec, Exit.isSuccess(exit)), () => exit),
+      (ended): Effect.Effect<A, E | RunError> => {
+        // A body may go on after a submit that failed, but its transaction cannot land.
+        const lost = Exit.isSuccess(ended) ? rec.lost : undefined
+        const exit = lost === undefined ? ended : Exit.fail(lost)
+        return Effect.flatMap(end(rec, Exit.isSuccess(exit)), () => exit)
+      },
     )
   })
 
 /**
- * Inside a run: submits what is recorded so far and brings a tensor to the host. The transaction stays
- * open; other tensors recorded so far are stale afterwards. This is how a step decides from device values
- * how many tokens it keeps.
+ * Inside a run: submits what is recorded so far and begins to bring a tensor to the host; what it gives back
+ * waits for the values. So the next submit can be on its way before the last is awaited. The transaction
+ * stays open; other tensors recorded so far are stale afterwards.
+ */
+export const begin = <D extends DType>(
+  tensor: Tensor<D, string>,
+): Effect.Effect<
+  Effect.Effect<ArrayOf[D], DeviceError | StaleTensor>,
+  DeviceError | StaleTensor,
+  Recording.Transaction | Gpu | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const rec = yield* Recording.Once
+    // Also when the body goes on: what was not written must not land.
+    const loses = (error: DeviceError | StaleTensor) => Effect.sync(() => rec.lost ??= error)
+    const why = "its submit was interrupted"
+    yield* send(rec, tensor).pipe(
+      Effect.tapError(loses),
+      Effect.onInterrupt(() => loses(new StaleTensor({ name: "the recording", why }))),
+    )
+    const values = Effect.tapError(read(tensor), loses)
+    return Fiber.join(yield* Effect.forkChild(values, { startImmediately: true }))
+  })
+
+/**
+ * Inside a run: submits what is recorded so far and brings a tensor to the host. This is how a step decides
+ * from device values how many tokens it keeps.
  */
 export const fetch = <D extends DType>(
   tensor: Tensor<D, string>,
 ): Effect.Effect<
   ArrayOf[D],
   DeviceError | StaleTensor,
-  Recording.Transaction | Gpu.Gpu | Scope.Scope
-> =>
-  Effect.gen(function* () {
-    yield* send(yield* Recording.Once, tensor)
-    return yield* Gpu.read(tensor)
-  })
+  Recording.Transaction | Gpu | Scope.Scope
+> => Effect.flatten(begin(tensor))
+
+export {
+  capture,
+  type Given,
+  type Inputs,
+  type Program,
+  replay,
+  tensor,
+  type Values,
+} from "./capture.ts"

@@ -34,14 +34,20 @@ const memory = (buffer: Buffer): ArrayBuffer => buffer.raw as ArrayBuffer // onl
 const bytesOf = (data: ArrayBufferView): Uint8Array =>
   new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 
-const run = (d: Dispatch, poison: boolean): void => {
+/** One launch on its arrays, ready to run any number of times. */
+const bind = (d: Dispatch, poison: boolean): () => void => {
   const arrays: Record<string, ArrayOf[DType]> = {}
+  const unwritten: Array<Uint32Array> = []
   for (const { name, access } of d.kernel.bindings) {
     const { dtype, slot, shape } = d.bindings[name]!
-    if (poison && access === "write") new Uint32Array(memory(slot.buffer!)).fill(poisonWord)
-    arrays[name] = DTypes.view(dtype, memory(slot.buffer!), Shape.size(shape))
+    const data = memory(slot.buffer!)
+    if (poison && access === "write") unwritten.push(new Uint32Array(data))
+    arrays[name] = DTypes.view(dtype, data, Shape.size(shape))
   }
-  d.kernel.twin(arrays, d.params, d.axes, d.overrides)
+  return () => {
+    for (const words of unwritten) words.fill(poisonWord)
+    d.kernel.twin(arrays, d.params, d.axes, d.overrides)
+  }
 }
 
 const make = (options: Options): Gpu.GpuShape => {
@@ -49,12 +55,16 @@ const make = (options: Options): Gpu.GpuShape => {
   let buffers = 0
   let bytes = 0
   const poison = options.poison === true
-  const check = (kernel: AnyKernel): void => {
-    if (checked.has(kernel)) return
-    const wrong = drift(kernel)
-    if (wrong.length > 0) throw new Error(`kernel and shader differ: ${wrong.join("; ")}`)
-    checked.add(kernel)
+  const ready = (d: Dispatch): () => void => {
+    if (!checked.has(d.kernel)) {
+      const wrong = drift(d.kernel)
+      if (wrong.length > 0) throw new Error(`kernel and shader differ: ${wrong.join("; ")}`)
+      checked.add(d.kernel)
+    }
+    return bind(d, poison)
   }
+  const put = ([buffer, data]: readonly [Buffer, ArrayBufferView]): void =>
+    new Uint8Array(memory(buffer)).set(bytesOf(data))
   return {
     name: "cpu",
     adapter,
@@ -77,23 +87,28 @@ const make = (options: Options): Gpu.GpuShape => {
       buffers--
       bytes -= buffer.bytes
     },
-    write: (buffer, data) => new Uint8Array(memory(buffer)).set(bytesOf(data)),
-    submit: (work) => {
-      let next = 0
-      const turn: Effect.Effect<void> = Clock.clockWith((clock) => {
-        const end = clock.currentTimeMillisUnsafe() + slice
-        while (next < work.length) {
-          const d = work[next++]!
-          check(d.kernel)
-          run(d, poison)
-          if (next < work.length && clock.currentTimeMillisUnsafe() > end) {
-            return Effect.andThen(Effect.yieldNow, turn)
+    write: (buffer, data) => put([buffer, data]),
+    prepare: (work) => Effect.sync(() => work.map(ready)),
+    submit: (work) =>
+      Effect.suspend(() => {
+        for (const item of work) if (item._tag === "Replay") item.uploads.forEach(put)
+        const runs = work.flatMap((item) =>
+          item._tag === "Dispatch" ? [() => ready(item)()] : item.prepared as Array<() => void>
+        )
+        let next = 0
+        const turn: Effect.Effect<void> = Clock.clockWith((clock) => {
+          const end = clock.currentTimeMillisUnsafe() + slice
+          while (next < runs.length) {
+            runs[next++]!()
+            if (next < runs.length && clock.currentTimeMillisUnsafe() > end) {
+              return Effect.andThen(Effect.yieldNow, turn)
+            }
           }
-        }
-        return Effect.void
-      })
-      return turn
-    },
+          return Effect.void
+        })
+        return turn
+      }),
+    chain: { steps: 1, ahead: 0 },
     read: (buffer, size) => Effect.sync(() => memory(buffer).slice(0, size)),
     live: () => ({ buffers, bytes }),
   }

@@ -3,7 +3,7 @@ import { Result } from "effect"
 import type { DType } from "../../kernels/kernel.ts"
 import type { GpuFault, StaleTensor } from "../errors.ts"
 import { StaleTensor as Stale } from "../errors.ts"
-import type { Buffer, Dispatch, Keeper, Slot } from "../tensor/Recording.ts"
+import type { Buffer, Dispatch, Keeper, Slot, Work } from "../tensor/Recording.ts"
 import { Keep } from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
 import type { GpuShape } from "./service.ts"
@@ -23,9 +23,13 @@ export const eachSlot = (
   }
 }
 
+/** The launches of some work that were recorded now, without those made ready before. */
+export const launchesOf = (work: ReadonlyArray<Work>): ReadonlyArray<Dispatch> =>
+  work.filter((item) => item._tag === "Dispatch")
+
 /** The first tensor this work uses that no longer has memory. */
-export const staleIn = (work: ReadonlyArray<Dispatch>): StaleTensor | undefined => {
-  for (const { kernel, bindings } of work) {
+export const staleIn = (work: ReadonlyArray<Work>): StaleTensor | undefined => {
+  for (const { kernel, bindings } of launchesOf(work)) {
     for (const name in bindings) {
       const why = bindings[name]!.slot.stale
       if (why !== undefined) return new Stale({ name: `${kernel.spec.name}.${name}`, why })
@@ -37,7 +41,7 @@ export const staleIn = (work: ReadonlyArray<Dispatch>): StaleTensor | undefined 
 export interface Backing {
   /** Slots that keep theirs: the caller's scope owns them. */
   readonly kept: ReadonlyArray<Slot>
-  /** Memory to destroy once the work has run. */
+  /** Memory to destroy once the work has run, or runs no more. */
   readonly scratch: ReadonlyArray<Buffer>
 }
 

@@ -3,14 +3,22 @@
  *
  * @module
  */
-import { Context, Effect, type Result } from "effect"
+import { Context, Effect, type Result, type Scope } from "effect"
 import type { DeviceError, GpuFault } from "../errors.ts"
-import type { Buffer, Dispatch } from "../tensor/Recording.ts"
+import type { Buffer, Dispatch, Work } from "../tensor/Recording.ts"
 
 /** Buffers the device holds now. */
 export interface Live {
   readonly buffers: number
   readonly bytes: number
+}
+
+/** How a loop of small steps is best run on a device. */
+export interface Chain {
+  /** Steps of a submit, where nothing is read back in between. */
+  readonly steps: number
+  /** Submits that are sent before the values of an older one are waited for. */
+  readonly ahead: number
 }
 
 /** What a layer provides. Memory is a plain call; only what waits is an Effect. */
@@ -27,8 +35,17 @@ export interface GpuShape {
   readonly create: (bytes: number) => Result.Result<Buffer, GpuFault>
   readonly destroy: (buffer: Buffer) => void
   readonly write: (buffer: Buffer, data: ArrayBufferView) => void
-  /** Runs the launches in order; when it succeeds they have run. */
-  readonly submit: (work: ReadonlyArray<Dispatch>) => Effect.Effect<void, DeviceError>
+  /**
+   * Makes the launches ready to run many times: compiled, bound, their parameters written. What it makes
+   * belongs to the scope.
+   */
+  readonly prepare: (
+    work: ReadonlyArray<Dispatch>,
+  ) => Effect.Effect<unknown, DeviceError, Scope.Scope>
+  /** Runs the work in order, after all submits before it; when it succeeds the device has accepted it. */
+  readonly submit: (work: ReadonlyArray<Work>) => Effect.Effect<void, DeviceError>
+  /** How a loop of small steps is best run here. */
+  readonly chain: Chain
   readonly read: (buffer: Buffer, bytes: number) => Effect.Effect<ArrayBuffer, DeviceError>
   /** The live counter: zero when every scope is closed. */
   readonly live: () => Live

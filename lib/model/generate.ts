@@ -38,6 +38,7 @@ export type Event =
     readonly ids: ReadonlyArray<number>
     /** How many of them are read. */
     readonly done: number
+    readonly memory: Memory
   }
   | {
     readonly _tag: "Token"
@@ -46,6 +47,7 @@ export type Event =
     readonly text: string
     /** The distribution this token was drawn from, most probable first. */
     readonly topLogits: ReadonlyArray<Logit>
+    readonly memory: Memory
   }
   | {
     readonly _tag: "End"
@@ -55,7 +57,7 @@ export type Event =
     readonly memory: Memory
   }
 
-/** Bytes and blocks at the end. */
+/** Bytes and blocks held at some moment. */
 export interface Memory {
   readonly weightsBytes: number
   /** Of the whole pool. */
@@ -191,7 +193,7 @@ export const generate = (
         const { cache, rest, drawn } = yield* Lease.under(lease)(turn(llama, options, state))
         if (drawn === undefined) {
           const done = plan.prompt.length - rest.length
-          const event: Event = { _tag: "Prompt", ids: plan.prompt, done }
+          const event: Event = { _tag: "Prompt", ids: plan.prompt, done, memory: memory() }
           return [event, { ...state, cache, pending: rest }] as const
         }
         const { id, topLogits } = drawn
@@ -201,9 +203,9 @@ export const generate = (
           ? [state.decoder, ""] as const
           : yield* Effect.fromResult(Tokenizer.push(tokenizer, state.decoder, id))
         const ended = isEnd ? "eos" : said === plan.maxTokens ? "length" : undefined
-        const event: Event = { _tag: "Token", id, text, topLogits }
+        const event: Event = { _tag: "Token", id, text, topLogits, memory: memory() }
         return [event, { cache, pending: [id], said, decoder, ended }] as const
       })
-    const begin: Event = { _tag: "Prompt", ids: plan.prompt, done: 0 }
+    const begin: Event = { _tag: "Prompt", ids: plan.prompt, done: 0, memory: memory() }
     return Stream.concat(Stream.succeed(begin), Stream.unfold(start, advance))
   }))

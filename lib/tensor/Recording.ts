@@ -21,7 +21,7 @@ import type {
   Spec,
   Writes,
 } from "../../kernels/kernel.ts"
-import { type LeaseClosed, ShapeMismatch } from "../errors.ts"
+import { type DeviceError, type LeaseClosed, ShapeMismatch, type StaleTensor } from "../errors.ts"
 import * as DTypes from "./DType.ts"
 import * as Shape from "./Shape.ts"
 import type { Tensor } from "./value.ts"
@@ -44,6 +44,7 @@ export interface Slot {
 
 /** One launch, as data: it prints, compares and goes into golden files. */
 export interface Dispatch {
+  readonly _tag: "Dispatch"
   readonly kernel: AnyKernel
   readonly overrides: Readonly<Record<string, number>>
   readonly bindings: Readonly<Record<string, Tensor<DType, string>>>
@@ -51,6 +52,18 @@ export interface Dispatch {
   readonly params: Readonly<Record<string, number>>
   readonly grid: Grid
 }
+
+/** A list of launches that a device keeps ready, run again with other inputs. */
+export interface Replay {
+  readonly _tag: "Replay"
+  /** What the device made of the launches; only a Gpu layer looks inside. */
+  readonly prepared: unknown
+  /** Host values to write before the submit that runs it. */
+  readonly uploads: ReadonlyArray<readonly [Buffer, ArrayBufferView]>
+}
+
+/** One item of a recording. */
+export type Work = Dispatch | Replay
 
 /** Something that is decided when the transaction ends, such as a claim on cache blocks. */
 export interface Ending {
@@ -64,10 +77,12 @@ export interface Ending {
 
 /** What an op adds to. */
 export interface Open {
-  readonly work: Array<Dispatch>
+  readonly work: Array<Work>
   readonly endings: Array<Ending>
   /** The transaction whose end this one waits for, if any: a ring of them would wait for ever. */
   waitsFor: Open | undefined
+  /** Why work that was submitted on the way may not have run: then the transaction cannot land. */
+  lost: DeviceError | StaleTensor | undefined
 }
 
 /** Key of the method by which a value names the tensors it must keep when a recording returns it. */
@@ -96,7 +111,12 @@ export const Once: Context.Service<Transaction, Open> = Context.Service<Transact
 )
 
 /** A new, empty one. */
-export const open = (): Open => ({ work: [], endings: [], waitsFor: undefined })
+export const open = (): Open => ({
+  work: [],
+  endings: [],
+  waitsFor: undefined,
+  lost: undefined,
+})
 
 /** Lifts a plain recording function to an Effect: one primitive, no generator (about 0.1 µs). */
 export const op = <A, E>(f: (rec: Open) => Result.Result<A, E>): Effect.Effect<A, E, Recording> =>
@@ -214,7 +234,7 @@ export const launchTo = <S extends Spec, const O extends Outputs<S>>(
   }
   const any = kernel as unknown as AnyKernel
   const grid = any.grid(axes, overrides, params)
-  rec.work.push({ kernel: any, overrides, bindings, axes, params, grid })
+  rec.work.push({ _tag: "Dispatch", kernel: any, overrides, bindings, axes, params, grid })
   return Result.succeed(made as Made<S, O>)
 }
 

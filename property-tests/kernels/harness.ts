@@ -5,11 +5,9 @@
  */
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { Effect } from "effect"
 import fc from "fast-check"
 import { workgroup } from "../../kernels/grid.ts"
 import type { AnyKernel, ArrayOf, DType } from "../../kernels/kernel.ts"
-import { origin } from "../../lib/device/dawn.ts"
 import * as DTypes from "../../lib/tensor/DType.ts"
 
 /** Arrays by binding name. */
@@ -51,14 +49,20 @@ export const twin: Run = (kernel, launch) => {
 // Bun and Node have no `GPUBufferUsage` and `GPUMapMode`: the numbers are those of the standard.
 const usages = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, uniform: 0x40, storage: 0x80 }
 
+// Dawn ends the process when the object of `create` is collected while a device of it lives (webgpu 0.6.2).
+const kept: Array<GPU> = []
+
 /** The runtime's own WebGPU, or Dawn's, which needs a Vulkan driver it takes. */
-const findGpu = (): Promise<GPU | string> => {
+const findGpu = async (): Promise<GPU | string> => {
   const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu
-  if (own !== undefined) return Promise.resolve(own)
-  return Effect.runPromise(Effect.match(origin.gpu, {
-    onFailure: (error) => error.reason,
-    onSuccess: (gpu) => gpu,
-  }))
+  if (own !== undefined) return own
+  try {
+    const dawn = (await import("webgpu")).create([])
+    kept.push(dawn)
+    return dawn
+  } catch (error) {
+    return `the package webgpu cannot be loaded: ${(error as Error).message}`
+  }
 }
 
 /** A device, or why there is none. */

@@ -6,7 +6,7 @@
  */
 import { Effect, Layer, Scheduler } from "effect"
 import assert from "node:assert/strict"
-import { Gpu, GpuFault } from "../../mod.ts"
+import { Gpu, GpuFault, type Recording } from "../../mod.ts"
 
 type Shape = Gpu.GpuShape
 type Work = Parameters<Shape["submit"]>[0]
@@ -38,14 +38,14 @@ export interface Device {
   readonly ran: Array<Launch>
 }
 
-const words = (launch: Launch, name: string): Uint32Array => {
+const words = (launch: Recording.Dispatch, name: string): Uint32Array => {
   const { slot, shape } = launch.bindings[name]!
   return new Uint32Array(slot.buffer!.raw as ArrayBuffer, 0, shape[0]! * shape[1]!)
 }
 
 /** Threads of a launch run in any order, so none may read what another writes. */
 const ordered = (launch: Launch): void => {
-  if (launch.kernel.spec.name !== "append") return
+  if (launch._tag !== "Dispatch" || launch.kernel.spec.name !== "append") return
   const [entries, copies] = [words(launch, "entries"), words(launch, "copies")]
   const odd = (_: number, i: number): boolean => i % 2 === 1
   const written = [...entries.filter(odd), ...copies.filter(odd)]
@@ -88,9 +88,9 @@ export const device = (): Device => {
         const fail = Effect.suspend(() =>
           Effect.fail(new GpuFault({ kind: "internal", kernel: "a test", detail: fault! }))
         )
-        for (const { bindings } of work) {
-          for (const name in bindings) {
-            assert.ok(!dead.has(bindings[name]!.slot.buffer!), `${name} is used after its end`)
+        for (const launch of work) {
+          for (const { slot } of launch._tag === "Dispatch" ? Object.values(launch.bindings) : []) {
+            assert.ok(!dead.has(slot.buffer!), "a buffer is used after its end")
           }
         }
         if (fault === "refused") return Effect.andThen(gate, fail)

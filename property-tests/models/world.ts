@@ -163,8 +163,16 @@ export const close = ({ scope, whole }: Guard): void => {
   whole.clear()
 }
 
-/** Must this value be readable? A lease guards a view of its node that is at least as wide, or its base. */
-export const alive = (world: World, cache: KvCache): boolean => {
+/**
+ * Must this value be readable? A lease guards a view of its node that is at least as wide, or its base, or a
+ * step of the same run has made it.
+ */
+export const alive = (
+  world: World,
+  cache: KvCache,
+  made: ReadonlySet<KvCache["node"]> = new Set(),
+): boolean => {
+  if (made.has(cache.node)) return true
   if (cache.length === 0 && cache.node.tables !== undefined) return true
   for (const { owner, whole } of world.guards) {
     if (!owner.open) continue
@@ -174,7 +182,7 @@ export const alive = (world: World, cache: KvCache): boolean => {
     }
   }
   const { tables, rows: owed, base } = cache.node
-  return tables === undefined && owed !== undefined && alive(world, base!)
+  return tables === undefined && owed !== undefined && alive(world, base!, made)
 }
 
 /** What an undone operation must leave as it was; generations of free blocks may rise. */

@@ -31,7 +31,9 @@ export const evaluate = <D extends DType, A extends string, E>(
     memory.set(slot, found)
     return DTypes.view(dtype, found, Shape.size(shape))
   }
-  for (const { kernel, bindings, params, axes, overrides } of open.work) {
+  for (const work of open.work) {
+    if (work._tag === "Replay") throw new Error("an operation records launches only")
+    const { kernel, bindings, params, axes, overrides } = work
     const arrays = Object.fromEntries(Object.entries(bindings).map(([name, x]) => [name, view(x)]))
     kernel.twin(arrays, params, axes, overrides)
   }

@@ -1,4 +1,4 @@
-/** Launches as commands: one encoder, one pass, one submit. @module */
+/** Launches as commands of one compute pass. @module */
 import type { Dispatch } from "../../tensor/Recording.ts"
 import type { Pipelines } from "./pipelines.ts"
 

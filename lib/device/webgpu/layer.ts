@@ -1,9 +1,10 @@
 /** A WebGPU device as the Gpu service. @module */
 import { Deferred, Effect, Exit, type Layer, Layer as Layers, Result, type Scope } from "effect"
 import { GpuLost, GpuUnavailable } from "../../errors.ts"
-import type { Buffer } from "../../tensor/Recording.ts"
+import type { Buffer, Dispatch } from "../../tensor/Recording.ts"
+import { launchesOf } from "../memory.ts"
 import { type Gpu, type GpuShape, Service } from "../service.ts"
-import { bind, parametersOf, run, stride } from "./encode.ts"
+import { bind, type Bound, parametersOf, run, stride } from "./encode.ts"
 import { guarded, type Opened } from "./guard.ts"
 import * as Pipelines from "./pipelines.ts"
 import * as Readback from "./readback.ts"
@@ -55,16 +56,35 @@ export const open = (
     return { device, adapter: words[0] ?? "an adapter without a name", software, features, lost }
   })
 
+/** What a fault is blamed on: a submit has one error for all of its launches. */
+const nameOf = (launches: ReadonlyArray<Dispatch>): string =>
+  launches.length === 1 ? launches[0]!.kernel.spec.name : `${launches.length} launches`
+
 const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () => void } => {
   const { device, adapter } = opened
   const pipelines = Pipelines.make(opened)
   const readback = Readback.make(opened)
   let [buffers, bytes] = [0, 0]
-  let arena = device.createBuffer({ size: stride * 64, usage: uniformUsage })
+  const uniforms = (size: number): GPUBuffer =>
+    device.createBuffer({ size: Math.max(stride, size), usage: uniformUsage })
+  const write = (
+    buffer: Buffer,
+    { buffer: shared, byteOffset, byteLength }: ArrayBufferView,
+  ): void => {
+    const data = shared as ArrayBuffer // nothing here makes shared memory
+    const whole = byteLength - byteLength % 4
+    // Deno 2.9 panics on a write of no bytes (its queue.rs unwraps an empty buffer's pointer).
+    if (whole > 0) device.queue.writeBuffer(raw(buffer), 0, data, byteOffset, whole)
+    if (whole === byteLength) return
+    const tail = new Uint8Array(4) // the queue writes whole words
+    tail.set(new Uint8Array(data, byteOffset + whole, byteLength - whole))
+    device.queue.writeBuffer(raw(buffer), whole, tail)
+  }
+  let arena = uniforms(64 * stride)
   const parameters = (data: ArrayBuffer): GPUBuffer => {
     if (data.byteLength > arena.size) {
       arena.destroy() // work that was submitted keeps it until it has run
-      arena = device.createBuffer({ size: 2 * data.byteLength, usage: uniformUsage })
+      arena = uniforms(2 * data.byteLength)
     }
     device.queue.writeBuffer(arena, 0, data)
     return arena
@@ -93,29 +113,42 @@ const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () =
       bytes -= buffer.bytes
       raw(buffer).destroy()
     },
-    write: (buffer, { buffer: shared, byteOffset, byteLength }) => {
-      const data = shared as ArrayBuffer // nothing here makes shared memory
-      const whole = byteLength - byteLength % 4
-      // Deno 2.9 panics on a write of no bytes (its queue.rs unwraps an empty buffer's pointer).
-      if (whole > 0) device.queue.writeBuffer(raw(buffer), 0, data, byteOffset, whole)
-      if (whole === byteLength) return
-      const tail = new Uint8Array(4) // the queue writes whole words
-      tail.set(new Uint8Array(data, byteOffset + whole, byteLength - whole))
-      device.queue.writeBuffer(raw(buffer), whole, tail)
-    },
+    write,
+    prepare: (work) =>
+      Effect.gen(function* () {
+        yield* pipelines.ensure(work)
+        const data = parametersOf(work)
+        const arena = yield* Effect.acquireRelease(
+          guarded(opened, "parameters", () => uniforms(data.byteLength)),
+          (buffer) => Effect.sync(() => buffer.destroy()),
+        )
+        if (data.byteLength > 0) device.queue.writeBuffer(arena, 0, data)
+        return yield* guarded(opened, nameOf(work), () => bind(device, pipelines, arena, work))
+      }),
     submit: (work) =>
       Effect.andThen(
-        pipelines.ensure(work),
-        guarded(opened, work.at(-1)?.kernel.spec.name ?? "nothing", () => {
+        pipelines.ensure(launchesOf(work)),
+        guarded(opened, nameOf(launchesOf(work)), () => {
           if (work.length === 0) return
-          const bound = bind(device, pipelines, parameters(parametersOf(work)), work)
+          const launches = launchesOf(work)
+          const bound = launches.length === 0
+            ? []
+            : bind(device, pipelines, parameters(parametersOf(launches)), launches)
           const encoder = device.createCommandEncoder()
           const pass = encoder.beginComputePass()
-          run(pass, bound)
+          let next = 0
+          for (const item of work) {
+            if (item._tag === "Dispatch") run(pass, [bound[next++]!])
+            else {
+              for (const [buffer, values] of item.uploads) write(buffer, values)
+              run(pass, item.prepared as ReadonlyArray<Bound>)
+            }
+          }
           pass.end()
           device.queue.submit([encoder.finish()])
         }),
       ),
+    chain: { steps: 8, ahead: 1 },
     read: (buffer, size) => readback.read(raw(buffer), size),
     live: () => ({ buffers, bytes }),
     close: () => {
