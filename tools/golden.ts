@@ -11,7 +11,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join, relative } from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
-import { type Adapter, adapters } from "../property-tests/adapters.ts"
+import { absent, type Adapter, adapters } from "../property-tests/adapters.ts"
 import type { Checked } from "../property-tests/cases/checked.ts"
 import { type Check, formatOf } from "../property-tests/cases/formats.ts"
 
@@ -91,6 +91,7 @@ const runAll = async (places: ReadonlyArray<string>): Promise<ReadonlyArray<Coun
   return counts
 }
 
+for (const { name, reason } of absent) console.log(`${name} is not here: ${reason}`)
 const places = process.argv.slice(2)
 const missing = places.find((place) => statSync(place, { throwIfNoEntry: false }) === undefined)
 const counts = missing === undefined

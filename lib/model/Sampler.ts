@@ -1,7 +1,7 @@
 /** How the next token is drawn from logits. @module */
 import { Effect } from "effect"
 import { InvalidArgument, type ShapeMismatch } from "../errors.ts"
-import * as Recording from "../tensor/Recording.ts"
+import type * as Recording from "../tensor/Recording.ts"
 import * as Tensor from "../tensor/Tensor.ts"
 
 /** What may be drawn, and how. */
@@ -42,13 +42,17 @@ export const samplingError = (sampling: Sampling): InvalidArgument | undefined =
   }
 }
 
+/** What the draw of each row depends on besides its logits: (seed, position of the token drawn), flat. */
+export const noiseOf = ({ seed = 0 }: Sampling, positions: ReadonlyArray<number>): Uint32Array =>
+  Uint32Array.from(positions.flatMap((position) => [seed, position]))
+
 /**
- * One token a row. The draw depends on the logits of the row, the seed and the position of the token drawn,
- * and on nothing else: `positions[i]` is where the token of row i will stand.
+ * One token a row. The draw depends on the logits of the row, its noise and nothing else. Greedy sampling
+ * ignores the noise.
  */
 export const choose = (
   logits: Tensor.Tensor<"f32", "batch vocab">,
-  positions: ReadonlyArray<number>,
+  noise: Tensor.Tensor<"u32", "batch two">,
   sampling: Sampling,
 ): Effect.Effect<
   Tensor.Tensor<"u32", "batch">,
@@ -57,12 +61,8 @@ export const choose = (
 > => {
   const bad = samplingError(sampling)
   if (bad !== undefined) return Effect.fail(bad)
-  const { temperature = 0.8, topK = 0, topP = 1, minP = 0, seed = 0 } = sampling
-  if (temperature === 0) return Tensor.argmax(logits)
-  const noise = Uint32Array.from(positions.flatMap((position) => [seed, position]))
-  return Tensor.sample(
-    logits,
-    Recording.fresh("u32", "batch two", [positions.length, 2], noise),
-    { temperature, topK, topP, minP },
-  )
+  const { temperature = 0.8, topK = 0, topP = 1, minP = 0 } = sampling
+  return temperature === 0
+    ? Tensor.argmax(logits)
+    : Tensor.sample(logits, noise, { temperature, topK, topP, minP })
 }

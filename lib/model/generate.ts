@@ -1,15 +1,24 @@
 /** Text from a model, token by token, as a stream. @module */
-import { Effect, Stream } from "effect"
+import { Effect, Queue, Stream } from "effect"
 import * as Arena from "../cache/Arena.ts"
 import * as KvCache from "../cache/KvCache.ts"
 import * as Lease from "../cache/Lease.ts"
 import * as Gpu from "../device/Gpu.ts"
 import * as Program from "../device/Program.ts"
-import { type ArenaTooLarge, ContextTooLong, InvalidArgument, OutOfBlocks } from "../errors.ts"
+import {
+  type ArenaTooLarge,
+  ContextTooLong,
+  type DeviceError,
+  InvalidArgument,
+  OutOfBlocks,
+  type StaleTensor,
+} from "../errors.ts"
+import * as Recording from "../tensor/Recording.ts"
+import * as Chain from "./chain.ts"
 import type { Llama } from "./load.ts"
 import { layout } from "./load.ts"
 import { type ModelError, step } from "./read.ts"
-import { choose, type Sampling, samplingError } from "./Sampler.ts"
+import { choose, noiseOf, type Sampling, samplingError } from "./Sampler.ts"
 import * as Tokenizer from "./Tokenizer.ts"
 import { type Logit, top } from "./top.ts"
 
@@ -73,15 +82,6 @@ export type GenerateError =
   | ArenaTooLarge
   | Program.RunError
 
-interface State {
-  readonly cache: KvCache.KvCache
-  /** Read next: the rest of the prompt, or the token just drawn. */
-  readonly pending: ReadonlyArray<number>
-  readonly said: number
-  readonly decoder: Tokenizer.Decoder
-  readonly ended: Stopped | "reported" | undefined
-}
-
 const blockSize = 16
 
 interface Plan {
@@ -124,46 +124,57 @@ const planOf = (
     return { prompt: ids, maxTokens, blocks }
   })
 
-/** Reads what is pending, or the next chunk of it; a token is drawn when nothing is left. */
-const turn = (llama: Llama, options: GenerateOptions, state: State) =>
-  Effect.scoped(Effect.gen(function* () {
-    const now = state.pending.slice(0, options.chunk ?? 64)
-    const rest = state.pending.slice(now.length)
-    const next = yield* Program.run(
-      step(llama, [state.cache], [now], ({ last }) =>
-        Effect.gen(function* () {
-          if (rest.length > 0) return undefined
-          const logits = yield* last
-          const position = state.cache.length + now.length
-          return { logits, token: yield* choose(logits, [position], options) }
-        })),
-    )
-    const cache = next.caches[0]!
-    if (next.value === undefined) return { cache, rest, drawn: undefined }
-    const { token, logits } = next.value
-    const id = (yield* Gpu.read(token))[0]!
-    const n = options.topLogits ?? 0
-    const topLogits = n > 0 ? top(yield* Gpu.read(logits), n) : []
-    return { cache, rest, drawn: { id, topLogits } }
-  }))
+/** What a stream of events has said so far. Local to one stream. */
+interface Voice {
+  said: number
+  decoder: Tokenizer.Decoder
+  stopped: Stopped | undefined
+}
+
+/** Longest run of steps that one claim covers: blocks are taken this far ahead. */
+const claimed = 32
 
 /**
  * Continues a prompt (text, with BOS as the model wants it, or token ids). The stream owns its cache: when it
  * ends, fails or is interrupted, every block and buffer of it is free. The same options and seed give the
  * same tokens. Before anything is computed it fails with `ContextTooLong` when the prompt leaves no room,
  * and with `OutOfBlocks` when `cacheBlocks` are too few for the prompt and `maxTokens`.
+ *
+ * The prompt is read in chunks. Then decode steps run as captured chains: on a GPU several to a submit, the
+ * next submit on its way before the tokens of the last are awaited.
  */
 export const generate = (
   llama: Llama,
   prompt: string | ReadonlyArray<number>,
   options: GenerateOptions = {},
 ): Stream.Stream<Event, GenerateError, Gpu.Gpu> =>
-  Stream.unwrap(Effect.gen(function* () {
+  Stream.callback<Event, GenerateError, Gpu.Gpu>(
+    (queue) =>
+      speak(llama, prompt, options, (event) =>
+        // The listener gets its turn here: on the CPU nothing else yields between tokens.
+        Effect.andThen(Queue.offer(queue, event), Effect.yieldNow)).pipe(
+          Effect.matchCauseEffect({
+            onFailure: (cause) => Queue.failCause(queue, cause),
+            onSuccess: () => Queue.end(queue),
+          }),
+        ),
+    { bufferSize: 4 },
+  )
+
+const speak = (
+  llama: Llama,
+  prompt: string | ReadonlyArray<number>,
+  options: GenerateOptions,
+  tell: (event: Event) => Effect.Effect<unknown>,
+): Effect.Effect<void, GenerateError, Gpu.Gpu> =>
+  Effect.scoped(Effect.gen(function* () {
     const plan = yield* planOf(llama, prompt, options)
-    const { tokenizer } = llama
-    const layoutOf = yield* Effect.fromResult(layout(llama, { blockSize }))
-    const arena = yield* Arena.make(layoutOf, plan.blocks)
+    const arena = yield* Arena.make(
+      yield* Effect.fromResult(layout(llama, { blockSize })),
+      plan.blocks,
+    )
     const lease = yield* Lease.make(arena)
+    const gpu = yield* Gpu.Service
     const memory = (): Memory => {
       const [{ numBlocks, free, shared, blockBytes }] = Arena.usage(arena) as [Arena.Usage]
       return {
@@ -173,39 +184,109 @@ export const generate = (
         blocksShared: shared,
       }
     }
-    const start: State = {
-      cache: KvCache.empty(arena),
-      pending: plan.prompt,
-      said: 0,
-      decoder: Tokenizer.decoder,
-      ended: undefined,
-    }
-    const advance = (
-      state: State,
-    ): Effect.Effect<readonly [Event, State] | undefined, GenerateError, Gpu.Gpu> =>
+    const voice: Voice = { said: 0, decoder: Tokenizer.decoder, stopped: undefined }
+    const n = options.topLogits ?? 0
+
+    /** Says a token; afterwards `stopped` tells whether it was the last. */
+    const say = (id: number, topLogits: ReadonlyArray<Logit>) =>
       Effect.gen(function* () {
-        if (state.ended === "reported") return undefined
-        if (state.ended !== undefined) {
-          const text = Tokenizer.flush(state.decoder)
-          const event: Event = { _tag: "End", stopped: state.ended, text, memory: memory() }
-          return [event, { ...state, ended: "reported" as const }] as const
-        }
-        const { cache, rest, drawn } = yield* Lease.under(lease)(turn(llama, options, state))
-        if (drawn === undefined) {
-          const done = plan.prompt.length - rest.length
-          const event: Event = { _tag: "Prompt", ids: plan.prompt, done, memory: memory() }
-          return [event, { ...state, cache, pending: rest }] as const
-        }
-        const { id, topLogits } = drawn
-        const said = state.said + 1
+        const { tokenizer } = llama
+        voice.said++
         const isEnd = id === tokenizer.eos && options.ignoreEos !== true
-        const [decoder, text] = isEnd
-          ? [state.decoder, ""] as const
-          : yield* Effect.fromResult(Tokenizer.push(tokenizer, state.decoder, id))
-        const ended = isEnd ? "eos" : said === plan.maxTokens ? "length" : undefined
-        const event: Event = { _tag: "Token", id, text, topLogits, memory: memory() }
-        return [event, { cache, pending: [id], said, decoder, ended }] as const
+        let text = ""
+        if (!isEnd) {
+          ;[voice.decoder, text] = yield* Effect.fromResult(
+            Tokenizer.push(tokenizer, voice.decoder, id),
+          )
+        }
+        voice.stopped = isEnd ? "eos" : voice.said === plan.maxTokens ? "length" : undefined
+        yield* tell({ _tag: "Token", id, text, topLogits, memory: memory() })
       })
-    const begin: Event = { _tag: "Prompt", ids: plan.prompt, done: 0, memory: memory() }
-    return Stream.concat(Stream.succeed(begin), Stream.unfold(start, advance))
+
+    yield* tell({ _tag: "Prompt", ids: plan.prompt, done: 0, memory: memory() })
+    let cache = KvCache.empty(arena)
+    let token = 0
+    for (let done = 0; done < plan.prompt.length;) {
+      const now = plan.prompt.slice(done, done + (options.chunk ?? 64))
+      done += now.length
+      const isLast = done === plan.prompt.length
+      const [next, logits] = yield* Effect.scoped(
+        Lease.under(lease)(
+          prefill(llama, cache, now, isLast ? options : undefined),
+        ),
+      )
+      cache = next.cache
+      token = next.token
+      if (isLast) yield* say(token, n > 0 ? top(logits, n) : [])
+      else yield* tell({ _tag: "Prompt", ids: plan.prompt, done, memory: memory() })
+    }
+    if (voice.stopped === undefined) {
+      const { steps } = gpu.chain
+      const ahead = n > 0 ? 0 : gpu.chain.ahead // a later run writes over the logits
+      const chain = yield* Chain.make(llama, arena, { ...options, steps, keepLogits: n > 0 })
+      while (voice.stopped === undefined) {
+        const count = Math.min(plan.maxTokens - voice.said, Math.max(steps, claimed))
+        const read = Effect.fnUntraced(function* (open: KvCache.Step) {
+          let kept = 0
+          const sent: Array<Sent> = []
+          for (let offset = 0; voice.stopped === undefined && kept < count;) {
+            if (offset < count && sent.length <= ahead) {
+              const now = Math.min(steps, count - offset)
+              const first = offset === 0 ? token : undefined
+              const drawn = yield* Chain.replay(chain, open, offset, now, first)
+              sent.push({ count: now, drawn, tokens: yield* Program.begin(drawn.tokens) })
+              offset += now
+              continue
+            }
+            const { count: these, drawn, tokens } = sent.shift()!
+            const ids = yield* tokens
+            for (let i = 0; i < these && voice.stopped === undefined; i++) {
+              token = ids[i]!
+              kept++
+              yield* say(token, n > 0 ? top(yield* Gpu.read(drawn.logits[i]!), n) : [])
+            }
+          }
+          return { value: undefined, kept: [kept] }
+        })
+        const stepped = yield* Effect.scoped(
+          Lease.under(lease)(
+            Program.run(KvCache.step([cache], [count], read)),
+          ),
+        )
+        cache = stepped.caches[0]!
+      }
+    }
+    const text = Tokenizer.flush(voice.decoder)
+    yield* tell({ _tag: "End", stopped: voice.stopped, text, memory: memory() })
   }))
+
+/** A submit on its way. */
+interface Sent {
+  readonly count: number
+  readonly drawn: Chain.Drawn
+  readonly tokens: Effect.Effect<Uint32Array, DeviceError | StaleTensor>
+}
+
+/** Reads a chunk of the prompt; draws a token after it where options are given. */
+const prefill = Effect.fnUntraced(function* (
+  llama: Llama,
+  cache: KvCache.KvCache,
+  tokens: ReadonlyArray<number>,
+  options: GenerateOptions | undefined,
+) {
+  const { caches, value } = yield* Program.run(
+    step(llama, [cache], [tokens], ({ last }) =>
+      Effect.gen(function* () {
+        if (options === undefined) return undefined
+        const logits = yield* last
+        const noise = noiseOf(options, [cache.length + tokens.length])
+        const drawn = Recording.fresh("u32", "batch two", [1, 2], noise)
+        return { logits, token: yield* choose(logits, drawn, options) }
+      })),
+  )
+  const token = value === undefined ? 0 : (yield* Gpu.read(value.token))[0]!
+  const logits = value === undefined || options?.topLogits === undefined
+    ? new Float32Array(0)
+    : yield* Gpu.read(value.logits)
+  return [{ cache: caches[0]!, token }, logits] as const
+})

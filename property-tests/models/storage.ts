@@ -13,7 +13,7 @@ type Numbers = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>
 /** Both halves of a cache. */
 export const kinds = ["keys", "values"] as const
 
-/** Element `i` of a head of a row: a whole number from −128 to 127, another for every row. */
+/** Element `i` of a head of a row: a multiple of 1/64 from −2 to 2, another for every row. */
 export const element = (
   row: number,
   layer: number,
@@ -25,7 +25,7 @@ export const element = (
   let h = Math.imul(row + 1, 0x9e3779b1) ^ Math.imul(place, 0x85ebca6b)
   h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d)
   h = Math.imul(h ^ (h >>> 12), 0x297a2d39)
-  return (h >>> 24) - 128
+  return ((h >>> 24) - 128) / 64
 }
 
 /** All heads of a row in one layer, `[heads, dim]`. */

@@ -1,0 +1,94 @@
+/**
+ * What is asked of a few sequences: how long they are, how they were filled, what may be seen, how scores are
+ * made.
+ *
+ * @module
+ */
+import fc from "fast-check"
+import { type Attention, type Layout, Window } from "../../mod.ts"
+import { element } from "../models/storage.ts"
+import { capacity, layout } from "./layouts.ts"
+
+/** One sequence of a batch. */
+export interface Sequence {
+  /** Row numbers, by position. */
+  readonly ids: ReadonlyArray<number>
+  /** Queries it brings; the last stands at its last position. */
+  readonly count: number
+  /** Lengths at which the chunks it was filled with end. */
+  readonly cuts: ReadonlyArray<number>
+}
+
+/** A question. */
+export interface Question {
+  readonly sequences: ReadonlyArray<Sequence>
+  readonly options: Attention.Options & { readonly window: Window.Window }
+  /** Query heads of a (key head, value head) pair. */
+  readonly share: number
+}
+
+const window = fc.oneof(
+  fc.constant(Window.all),
+  fc.integer({ min: 1, max: capacity + 2 }).map((n) => Window.last(n)),
+  fc.nat(capacity).map(Window.excludingSelf),
+  fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 7 })).map(([n, sinks]) =>
+    Window.last(n, { sinks })
+  ),
+)
+
+const sequence = fc.record({
+  first: fc.nat(1000),
+  length: fc.nat(capacity),
+  count: fc.nat(6),
+  cuts: fc.array(fc.integer({ min: 1, max: capacity }), { maxLength: 3 }),
+}).map(({ first, length, count, cuts }): Sequence => ({
+  ids: Array.from({ length }, (_, i) => first + i),
+  count: Math.min(count, length),
+  cuts,
+}))
+
+/** A question about at most `most` sequences. */
+export const question = (most: number): fc.Arbitrary<Question> =>
+  fc.record({
+    sequences: fc.array(sequence, { minLength: 1, maxLength: most }),
+    options: fc.record({ window, scale: fc.constantFrom(0.125, 0.7, 1), softCap: fc.constantFrom(3, 50) }, {
+      requiredKeys: ["window"],
+    }),
+    share: fc.integer({ min: 1, max: 2 }),
+  })
+
+/** Layouts that hold the same rows in other ways; the first is contiguous, one block a sequence. */
+export const layouts: fc.Arbitrary<ReadonlyArray<Layout.Options>> = layout.map((drawn) => {
+  const even = (drawn.valueHeads ?? drawn.keyHeads) === drawn.keyHeads &&
+    (drawn.valueDim ?? drawn.keyDim) === drawn.keyDim
+  const { groups: _, ...one } = drawn
+  return [
+    { ...one, placement: "perLayer" as const, dtype: "f32" as const, blockSize: capacity },
+    drawn,
+    { ...one, blockSize: 2, dtype: "bf16" as const },
+    ...(even
+      ? (["perLayer", "fused", "interleaved"] as const).map((placement) => ({
+        ...drawn,
+        placement,
+        dtype: "f16" as const,
+        blockSize: 3,
+      }))
+      : []),
+  ]
+})
+
+/** Query heads of a layout under a question. */
+export const queryHeads = (
+  { keyHeads, valueHeads = keyHeads }: Layout.Options,
+  share: number,
+): number => keyHeads * valueHeads * share
+
+/** Queries `[tokens, numQHeads, keyDim]` of the tokens with these row numbers. */
+export const queries =
+  (layout: Layout.Options, share: number) => (ids: ReadonlyArray<number>): ReadonlyArray<number> =>
+    ids.flatMap((row) =>
+      Array.from(
+        { length: queryHeads(layout, share) * layout.keyDim },
+        (_, i) => element(row, 99, "values", Math.floor(i / 64), i % 64),
+      )
+    )

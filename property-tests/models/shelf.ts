@@ -1,0 +1,143 @@
+/**
+ * Arenas beside each other with the same rows in them: what reading them gives must not depend on how they
+ * lie in memory.
+ *
+ * @module
+ */
+import { Effect, Result, type Scope } from "effect"
+import { Attention, Gpu, KvCache, type Layout, Lease, Program, Recording } from "../../mod.ts"
+import { inOneTick } from "./device.ts"
+import { rowsOf } from "./readings.ts"
+import { poisonUnseen } from "./storage.ts"
+import * as World from "./world.ts"
+
+/** An arena that never runs out of blocks, and one lease. */
+export interface Shelf {
+  readonly world: World.World
+  readonly guard: World.Guard
+}
+
+/** A new one. */
+export const make = (layout: Layout.Options, numBlocks = 200): Shelf => {
+  const world = World.make({ layout, numBlocks: (layout.groups ?? [0]).map(() => numBlocks) })
+  world.device.gated = false
+  return { world, guard: World.open(world) }
+}
+
+/** Ends it; nothing may be left. */
+export const end = ({ world }: Shelf): void => World.end(world)
+
+/** Runs an effect under the shelf's lease, in this tick, after everything unseen was poisoned again. */
+export const run = <A, E>(
+  { world, guard }: Shelf,
+  effect: Effect.Effect<A, E, Gpu | Lease | Scope.Scope>,
+): A => {
+  poisonUnseen(world.arena)
+  return Effect.runSync(
+    Effect.scoped(Lease.under(guard.owner)(effect)).pipe(
+      Effect.provideContext(world.context),
+      inOneTick,
+    ),
+  )
+}
+
+/** A cache of these rows, appended in chunks that end at these lengths. */
+export const cacheOf = (
+  shelf: Shelf,
+  ids: ReadonlyArray<number>,
+  cuts: ReadonlyArray<number> = [],
+): KvCache => {
+  const ends = [...new Set([...cuts.filter((n) => n < ids.length), ids.length])].sort((a, b) => a - b)
+  let cache = KvCache.empty(shelf.world.arena)
+  for (const end of ends) {
+    const rows = World.uploaded(shelf.world, ids.slice(cache.length, end))
+    cache = Result.getOrThrow(KvCache.append(cache, rows))
+  }
+  return cache
+}
+
+/** Two arrays of attention: outputs and log-sum-exps. */
+export interface States {
+  readonly out: Float32Array
+  readonly lse: Float32Array
+}
+
+/** `Attention.prefill`, brought to the host. `q` is `[tokens, numQHeads, keyDim]`. */
+export const prefill = (
+  shelf: Shelf,
+  q: ReadonlyArray<number>,
+  caches: ReadonlyArray<KvCache>,
+  counts: ReadonlyArray<number>,
+  options: Attention.ReadOptions,
+): States =>
+  run(
+    shelf,
+    Effect.gen(function* () {
+      const { keyDim } = shelf.world.arena.layout
+      const tokens = counts.reduce((sum, n) => sum + n, 0)
+      const shape = [tokens, tokens === 0 ? 1 : q.length / tokens / keyDim, keyDim]
+      const states = yield* Program.run(
+        Effect.suspend(() => {
+          const given = Recording.fresh("f32", queryAxes, shape, Float32Array.from(q))
+          return Attention.prefill(given, caches, counts, options)
+        }),
+      )
+      return { out: yield* Gpu.read(states.out), lse: yield* Gpu.read(states.lse) }
+    }),
+  )
+
+const queryAxes = "tokens numQHeads headDim"
+
+/** `KvCache.gather`, brought to the host. */
+export const gather = (shelf: Shelf, cache: KvCache): ReadonlyArray<Float32Array> =>
+  run(
+    shelf,
+    Effect.gen(function* () {
+      const { keys, values } = yield* Program.run(KvCache.gather(cache))
+      return [yield* Gpu.read(keys), yield* Gpu.read(values)]
+    }),
+  )
+
+/** One step that adds these rows to these caches and attends in every layer, brought to the host. */
+export const step = (
+  shelf: Shelf,
+  caches: ReadonlyArray<KvCache>,
+  made: ReadonlyArray<ReadonlyArray<number>>,
+  q: (ids: ReadonlyArray<number>) => ReadonlyArray<number>,
+  options: Attention.Options,
+): { readonly caches: ReadonlyArray<KvCache>; readonly layers: ReadonlyArray<States> } =>
+  run(
+    shelf,
+    Effect.gen(function* () {
+      const { layout } = shelf.world.arena
+      const ids = made.flat()
+      const tensor = <const A extends string>(
+        axes: A,
+        heads: number,
+        dim: number,
+        data: ReadonlyArray<number>,
+      ) => Recording.fresh("f32", axes, [ids.length, heads, dim], Float32Array.from(data))
+      const body = (given: KvCache.Step) => {
+        const layers = Array.from({ length: layout.layers }, (_, layer) => layer)
+        return Effect.map(
+          Effect.forEach(layers, (layer) => {
+            const queries = q(ids)
+            const heads = queries.length / ids.length / layout.keyDim
+            const [k, v] = [rowsOf(layout, ids, layer, "keys"), rowsOf(layout, ids, layer, "values")]
+            return Attention.attend(given, layer, {
+              q: tensor(queryAxes, heads, layout.keyDim, queries),
+              k: tensor("tokens keyHeads headDim", layout.keyHeads, layout.keyDim, k),
+              v: tensor("tokens valueHeads valueDim", layout.valueHeads, layout.valueDim, v),
+            }, options)
+          }),
+          (value) => ({ value }),
+        )
+      }
+      const stepped = yield* Program.run(KvCache.step(caches, made.map((m) => m.length), body))
+      const layers = yield* Effect.forEach(
+        stepped.value,
+        ({ out, lse }) => Effect.all({ out: Gpu.read(out), lse: Gpu.read(lse) }),
+      )
+      return { caches: stepped.caches, layers }
+    }),
+  )
