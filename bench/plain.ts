@@ -99,7 +99,10 @@ export const plain = (sizes: Sizes, bytes: Bytes, most: number): Plain => {
     keys: new Float32Array(64 * kvDim),
     values: new Float32Array(64 * kvDim),
   }))
-  const frequency = Float64Array.from({ length: headDim / 2 }, (_, p) => theta ** (-2 * p / headDim))
+  const frequency = Float64Array.from(
+    { length: headDim / 2 },
+    (_, p) => theta ** (-2 * p / headDim),
+  )
   const [x, h] = [new Float32Array(most * model), new Float32Array(most * model)]
   const [q, mixed] = [new Float32Array(most * qDim), new Float32Array(most * qDim)]
   const [gate, up] = [new Float32Array(most * ffn), new Float32Array(most * ffn)]
@@ -166,7 +169,13 @@ export const plain = (sizes: Sizes, bytes: Bytes, most: number): Plain => {
   const scores = { buffer: new Float64Array(64) }
   const sum = new Float64Array(headDim)
   /** One query head over rows 0 … `end` − 1 of the cache; four sums at a time, as in `dot`. */
-  const attend = (at: number, kv: number, end: number, keys: Float32Array, values: Float32Array) => {
+  const attend = (
+    at: number,
+    kv: number,
+    end: number,
+    keys: Float32Array,
+    values: Float32Array,
+  ) => {
     const s = scores.buffer
     const scale = 1 / Math.sqrt(headDim)
     let max = -Infinity

@@ -6,7 +6,7 @@
  * @module
  */
 import { LSE_EMPTY } from "./constants.ts"
-import { decode } from "./decode.ts"
+import { bf16, f16 } from "./half.ts"
 import type { ArrayOf } from "./kernel.ts"
 import { address, type Place, type Pool } from "./pool.ts"
 
@@ -39,7 +39,20 @@ export const union = (sights: ReadonlyArray<Sight>): Sight => ({
   position: Math.max(...sights.map((s) => s.position)),
 })
 
-/** Decodes the rows of what is seen: position p to row `p − first` of `to`. */
+type Widen = (pool: ArrayOf[Pool], at: number, n: number, to: Float32Array, start: number) => void
+
+const halves = (values: Float32Array): Widen => (pool, at, n, to, start) => {
+  for (let i = 0; i < n; i++) to[start + i] = values[pool[at + i]!]!
+}
+
+/** Elements of a pool as f32, which holds all of its dtypes exactly. */
+const widen: Readonly<Record<Pool, Widen>> = {
+  f32: (pool, at, n, to, start) => to.set(pool.subarray(at, at + n), start),
+  f16: halves(f16),
+  bf16: halves(bf16),
+}
+
+/** Brings the rows of what is seen together: position p to row `p − first` of `to`. */
 export const fetch = (
   dtype: Pool,
   pool: ArrayOf[Pool],
@@ -48,26 +61,27 @@ export const fetch = (
   head: number,
   dim: number,
   { first, sinks, start, position }: Sight,
-  to: Float64Array,
+  to: Float32Array,
 ): void => {
   const { blockSize, slotStride } = place
+  const run = slotStride === dim ? blockSize : 1 // slots whose rows lie side by side
   const range = (from: number, end: number) => {
     for (let p = from; p < end;) {
       const offset = p % blockSize
-      let at = address(place, table[(p - offset) / blockSize]! * blockSize + offset, head)
-      for (const stop = Math.min(end, p - offset + blockSize); p < stop; p++, at += slotStride) {
-        decode[dtype](pool, at, dim, to, (p - first) * dim)
-      }
+      const at = address(place, table[(p - offset) / blockSize]! * blockSize + offset, head)
+      const n = Math.min(run - offset % run, end - p)
+      widen[dtype](pool, at, n * dim, to, (p - first) * dim)
+      p += n
     }
   }
   range(first, Math.min(sinks, position + 1))
   range(Math.max(start, sinks), position + 1)
 }
 
-/** Scores of rows `from` … `end` − 1; returns the largest. */
+/** Scores of rows `from` … `end` − 1, two at a time; returns the largest. */
 const score = (
   q: Float32Array,
-  keys: Float64Array,
+  keys: Float32Array,
   from: number,
   end: number,
   { scale, softCap }: { readonly scale: number; readonly softCap: number },
@@ -75,27 +89,36 @@ const score = (
 ): number => {
   const dim = q.length
   let max = -Infinity
-  for (let p = from; p < end; p++) {
-    const row = p * dim
-    let a = 0, b = 0, c = 0, d = 0, i = 0
+  for (let p = from; p < end; p += 2) {
+    const p1 = Math.min(p + 1, end - 1)
+    const row = p * dim, next = p1 * dim
+    let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, i = 0
     for (; i + 3 < dim; i += 4) {
-      a += q[i]! * keys[row + i]!
-      b += q[i + 1]! * keys[row + i + 1]!
-      c += q[i + 2]! * keys[row + i + 2]!
-      d += q[i + 3]! * keys[row + i + 3]!
+      const s = q[i]!, t = q[i + 1]!, u = q[i + 2]!, v = q[i + 3]!
+      a += s * keys[row + i]!
+      b += t * keys[row + i + 1]!
+      c += u * keys[row + i + 2]!
+      d += v * keys[row + i + 3]!
+      e += s * keys[next + i]!
+      f += t * keys[next + i + 1]!
+      g += u * keys[next + i + 2]!
+      h += v * keys[next + i + 3]!
     }
-    for (; i < dim; i++) a += q[i]! * keys[row + i]!
-    const s = (a + b + c + d) * scale
-    const capped = softCap === 0 ? s : softCap * Math.tanh(s / softCap)
-    scores[p] = capped
-    if (capped > max) max = capped
+    for (; i < dim; i++) a += q[i]! * keys[row + i]!, e += q[i]! * keys[next + i]!
+    const s = (a + b + c + d) * scale, t = (e + f + g + h) * scale
+    scores[p] = softCap === 0 ? s : softCap * Math.tanh(s / softCap)
+    scores[p1] = softCap === 0 ? t : softCap * Math.tanh(t / softCap)
+    max = Math.max(max, scores[p]!, scores[p1]!)
   }
   return max
 }
 
-/** Adds exp(score − max) times each row to `mean`, two rows at a time; returns the sum of the factors. */
+/**
+ * Adds exp(score − max) times each row to `mean`, two rows at a time; returns the sum of the factors. Four
+ * elements of `mean` at a time, which stay in registers over all rows.
+ */
 const blend = (
-  values: Float64Array,
+  values: Float32Array,
   from: number,
   end: number,
   max: number,
@@ -103,20 +126,37 @@ const blend = (
   mean: Float64Array,
 ): number => {
   const dim = mean.length
-  let sum = 0, p = from
-  for (; p + 1 < end; p += 2) {
-    const u = Math.exp(scores[p]! - max), w = Math.exp(scores[p + 1]! - max)
-    const row = p * dim, next = row + dim
-    sum += u + w
-    for (let i = 0; i < dim; i++) {
-      mean[i] = mean[i]! + (u * values[row + i]! + w * values[next + i]!)
+  const even = end - (end - from) % 2
+  let sum = 0
+  for (let p = from; p < end; p++) scores[p] = Math.exp(scores[p]! - max)
+  for (let p = from; p < even; p += 2) sum += scores[p]! + scores[p + 1]!
+  if (even < end) sum += scores[even]!
+  let i = 0
+  for (; i + 3 < dim; i += 4) {
+    let a = mean[i]!, b = mean[i + 1]!, c = mean[i + 2]!, d = mean[i + 3]!
+    for (let p = from, u = from * dim + i; p < even; p += 2, u += 2 * dim) {
+      const s = scores[p]!, t = scores[p + 1]!, v = u + dim
+      a += s * values[u]! + t * values[v]!
+      b += s * values[u + 1]! + t * values[v + 1]!
+      c += s * values[u + 2]! + t * values[v + 2]!
+      d += s * values[u + 3]! + t * values[v + 3]!
     }
+    if (even < end) {
+      const s = scores[even]!, u = even * dim + i
+      a += s * values[u]!
+      b += s * values[u + 1]!
+      c += s * values[u + 2]!
+      d += s * values[u + 3]!
+    }
+    mean[i] = a, mean[i + 1] = b, mean[i + 2] = c, mean[i + 3] = d
   }
-  if (p < end) {
-    const u = Math.exp(scores[p]! - max)
-    const row = p * dim
-    sum += u
-    for (let i = 0; i < dim; i++) mean[i] = mean[i]! + u * values[row + i]!
+  for (; i < dim; i++) {
+    let a = mean[i]!
+    for (let p = from; p < even; p += 2) {
+      a += scores[p]! * values[p * dim + i]! + scores[p + 1]! * values[(p + 1) * dim + i]!
+    }
+    if (even < end) a += scores[even]! * values[even * dim + i]!
+    mean[i] = a
   }
   return sum
 }
@@ -127,8 +167,8 @@ const blend = (
  */
 export const attend = (
   q: Float32Array,
-  keys: Float64Array,
-  values: Float64Array,
+  keys: Float32Array,
+  values: Float32Array,
   sight: Sight,
   origin: number,
   options: { readonly scale: number; readonly softCap: number },

@@ -43,26 +43,32 @@ export interface Body<S extends Template, D extends Kernel.DType> {
   readonly twin: (dtype: D) => Kernel.Body<Of<S, D>>["twin"]
 }
 
+/** Makes one member. */
+export const member = <const S extends Template, D extends Kernel.DType>(
+  template: S,
+  dtype: D,
+  body: Kernel.Body<Of<S, D>>,
+): Kernel.Kernel<Of<S, D>> => {
+  const bindings = Object.fromEntries(
+    Object.entries(template.bindings).map(([name, text]) => [
+      name,
+      text.replace(" D[", ` ${dtype}[`),
+    ]),
+  )
+  const spec: unknown = { ...template, name: `${template.name}_${dtype}`, bindings }
+  return Kernel.make(spec as Of<S, D>, body)
+}
+
 /** Makes the members. */
 export const family = <const S extends Template, D extends Kernel.DType>(
   template: S,
   dtypes: ReadonlyArray<D>,
   { source, grid, twin }: Body<S, D>,
-): Family<S, D> => {
-  const member = (dtype: D): Kernel.Kernel<Of<S, D>> => {
-    const bindings = Object.fromEntries(
-      Object.entries(template.bindings).map(([name, text]) => [
-        name,
-        text.replace(" D[", ` ${dtype}[`),
-      ]),
-    )
-    const spec: unknown = { ...template, name: `${template.name}_${dtype}`, bindings }
-    return Kernel.make(spec as Of<S, D>, {
-      source: source(dtype),
-      grid,
-      twin: twin(dtype),
-    })
-  }
+): Family<S, D> =>
   // The seam of this file, here and above: entries by name become the mapped types.
-  return Object.fromEntries(dtypes.map((dtype) => [dtype, member(dtype)])) as Family<S, D>
-}
+  Object.fromEntries(
+    dtypes.map((dtype) => [
+      dtype,
+      member(template, dtype, { source: source(dtype), grid, twin: twin(dtype) }),
+    ]),
+  ) as Family<S, D>

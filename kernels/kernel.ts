@@ -14,10 +14,13 @@ export type Scalar = "f32" | "f16" | "bf16" | "i32" | "u32"
 /** Block-quantised weights, laid out byte for byte as GGUF stores them (32 weights a block). */
 export type Quantised = "q8_0" | "q4_0" | "q4_1"
 
-/** How an element is stored. */
-export type DType = Scalar | Quantised
+/** Weights in tiles of 32 rows by 32 columns, in the order in which register kernels read them (`tile.ts`). */
+export type Tiled = "f16_tiled" | "bf16_tiled" | "q8_0_tiled" | "q4_0_tiled" | "q4_1_tiled"
 
-/** The typed array a twin sees for a dtype: f16 and bf16 are raw bits, quantised blocks are raw bytes. */
+/** How an element is stored. */
+export type DType = Scalar | Quantised | Tiled
+
+/** The typed array a twin sees: f16 and bf16 are raw bits, quantised blocks are raw bytes, tiles are words. */
 export interface ArrayOf {
   readonly f32: Float32Array
   readonly f16: Uint16Array
@@ -27,6 +30,11 @@ export interface ArrayOf {
   readonly q8_0: Uint8Array
   readonly q4_0: Uint8Array
   readonly q4_1: Uint8Array
+  readonly f16_tiled: Uint32Array
+  readonly bf16_tiled: Uint32Array
+  readonly q8_0_tiled: Uint32Array
+  readonly q4_0_tiled: Uint32Array
+  readonly q4_1_tiled: Uint32Array
 }
 
 /** Every word of an axis string: `"rows d"` is `"rows" | "d"`. */
@@ -161,7 +169,10 @@ export const wgslType = (dtype: DType): "f32" | "i32" | "u32" =>
 
 const snake = (name: string): string => name.replace(/[A-Z]/g, (c) => "_" + c.toLowerCase())
 
-/** Where the shader's declarations and the host's record differ; empty when they agree. */
+/**
+ * Where the shader's declarations and the host's record differ; empty when they agree. A shader may read
+ * and write four words at once (`array<vec4f>`), where sizes allow it.
+ */
 export const drift = (kernel: AnyKernel): ReadonlyArray<string> => {
   const { spec, bindings, source } = kernel
   const fields = Object.entries(spec.params).map(([name, type]) => `${snake(name)}: ${type}`)
@@ -176,6 +187,8 @@ export const drift = (kernel: AnyKernel): ReadonlyArray<string> => {
     `@group(0) @binding(${bindings.length}) var<uniform> params: Params;`,
   ]
   const text = source.replace(/\/\/.*$/gm, "").replace(/\s+/g, " ").replace(/, }/g, " }")
+    .replace(/array<vec4<(\w+)>>/g, "array<$1>")
+    .replace(/array<vec4([fiu])>;/g, "array<$132>;")
   return want.filter((line) => !text.includes(line)).map((line) =>
     `${spec.name}: its shader lacks \`${line}\``
   )

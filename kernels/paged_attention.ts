@@ -79,7 +79,7 @@ export const pagedAttention: Family<typeof spec, Pool> = family(spec, pools, {
       const seen = union(sights.slice(token, end))
       const table = blockTables.subarray(seen.row * maxBlocks, (seen.row + 1) * maxBlocks)
       const span = Math.max(0, seen.position + 1 - seen.first)
-      const k = new Float64Array(span * keyDim), v = new Float64Array(span * valueDim)
+      const k = new Float32Array(span * keyDim), v = new Float32Array(span * valueDim)
       const scores = new Float64Array(span), mean = new Float64Array(valueDim)
       let keyHead = -1, valueHead = -1
       for (let h = 0; h < numQHeads; h++) {

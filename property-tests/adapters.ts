@@ -12,6 +12,8 @@ const layers: ReadonlyArray<
   { readonly name: string; readonly layer: Layer.Layer<Gpu, GpuUnavailable> }
 > = [
   { name: "cpu", layer: Gpu.layerCpu() },
+  { name: "webgpu", layer: Gpu.layerWebGpu },
+  { name: "dawn", layer: Gpu.layerDawn },
 ]
 
 const probed = await Promise.all(layers.map(async ({ name, layer }) => {

@@ -1,6 +1,6 @@
 /** `generate TEXT`: the main job. @module */
 import { Clock, Effect, Stream } from "effect"
-import type { GenerateError, Memory } from "../model/generate.ts"
+
 import * as Gpu from "../device/Gpu.ts"
 import { InvalidArgument, OutOfBlocks } from "../errors.ts"
 import * as Llama from "../model/Llama.ts"
@@ -34,7 +34,7 @@ interface Said {
   readonly topLogits: Array<ReadonlyArray<readonly [number, number]>>
   text: string
   stopped: "eos" | "length" | "interrupted"
-  memory: Memory
+  memory: Llama.Memory
   firstAt: number | undefined
   endAt: number
 }
@@ -66,10 +66,10 @@ const optionsOf = (values: Options, seed: number): Llama.GenerateOptions => ({
 
 /** Streams what happens: text to standard output, counts to the terminal. */
 const listen = (
-  events: Stream.Stream<Llama.Event, GenerateError, Gpu.Gpu>,
+  events: Stream.Stream<Llama.Event, Llama.GenerateError, Gpu.Gpu>,
   said: Said,
   json: boolean,
-): Effect.Effect<void, GenerateError, Gpu.Gpu> => {
+): Effect.Effect<void, Llama.GenerateError, Gpu.Gpu> => {
   const speak = (text: string) =>
     Effect.suspend(() => {
       said.text += text

@@ -17,13 +17,10 @@ export {
   open,
 } from "./load.ts"
 export { type ModelError, type Read, step } from "./read.ts"
-export {
-  type Event,
-  generate,
-  type GenerateError,
-  type GenerateOptions,
-  type Stopped,
-} from "./generate.ts"
+export { generate, type GenerateError } from "./generate.ts"
+export type { Event, GenerateOptions, Memory, Stopped } from "./events.ts"
+export { type Chain, type ChainOptions, type Drawn, make as chain, replay } from "./chain.ts"
+export { decode, type DecodeError, type DecodeOptions, type DrawnToken } from "./decode.ts"
 export { type Score, score } from "./score.ts"
 export { choose, type Sampling } from "./Sampler.ts"
 export type { Config } from "./Config.ts"

@@ -1,11 +1,11 @@
 /** Dtypes: their sizes and their typed arrays. @module */
-import type { ArrayOf, DType, Quantised, Scalar } from "../../kernels/kernel.ts"
+import type { ArrayOf, DType, Quantised, Scalar, Tiled } from "../../kernels/kernel.ts"
 
-export type { ArrayOf, DType, Quantised, Scalar }
+export type { ArrayOf, DType, Quantised, Scalar, Tiled }
 
 /** Elements stored together, and the bytes they take. */
 export interface Format {
-  /** Elements in one stored unit: 32 for quantised blocks, else 1. */
+  /** Elements in one stored unit: 32 for quantised blocks, 1024 for tiles, else 1. */
   readonly elements: number
   /** Bytes of one stored unit. */
   readonly bytes: number
@@ -21,6 +21,11 @@ export const formats: { readonly [D in DType]: Format } = {
   q8_0: { elements: 32, bytes: 34 },
   q4_0: { elements: 32, bytes: 18 },
   q4_1: { elements: 32, bytes: 20 },
+  f16_tiled: { elements: 1024, bytes: 2048 },
+  bf16_tiled: { elements: 1024, bytes: 2048 },
+  q8_0_tiled: { elements: 1024, bytes: 1088 },
+  q4_0_tiled: { elements: 1024, bytes: 576 },
+  q4_1_tiled: { elements: 1024, bytes: 640 },
 }
 
 /** Bytes of `count` elements, not rounded up; `count` is a multiple of the format's elements. */
@@ -44,6 +49,12 @@ export const view = <D extends DType>(dtype: D, data: ArrayBuffer, count: number
       case "f16":
       case "bf16":
         return new Uint16Array(data, 0, count)
+      case "f16_tiled":
+      case "bf16_tiled":
+      case "q8_0_tiled":
+      case "q4_0_tiled":
+      case "q4_1_tiled":
+        return new Uint32Array(data, 0, bytes(dtype, count) / 4)
       default:
         return new Uint8Array(data, 0, bytes(dtype, count))
     }

@@ -102,7 +102,10 @@ const some = fc.array(index, { minLength: 1, maxLength: 3 })
 const act: fc.Arbitrary<Act> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("realize"), values: some }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("gather"), value: index }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("read"), value: index, group: fc.nat(1) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("read"), value: index, group: fc.nat(1) }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -184,8 +187,7 @@ const commands: ReadonlyArray<fc.Arbitrary<Command>> = [
   fc.tuple(lease, some).map(([l, is]) =>
     command(
       `keep(L${l}, [${is}])`,
-      (world) =>
-        World.keep(world, World.guardAt(world, l), is.map((i) => World.valueAt(world, i))),
+      (world) => World.keep(world, World.guardAt(world, l), is.map((i) => World.valueAt(world, i))),
     )
   ),
   fc.constant(command("open", (world) => void World.open(world))),
@@ -228,7 +230,11 @@ export const runProgram = (
       group,
       caught: true,
     }))
-    alone(world, { lease, acts: [{ kind: "gather", value: i, caught: true }, ...acts], faults: [] }, undefined)
+    alone(
+      world,
+      { lease, acts: [{ kind: "gather", value: i, caught: true }, ...acts], faults: [] },
+      undefined,
+    )
     World.check(world)
   }
   World.end(world)

@@ -6,6 +6,7 @@
  */
 import fc from "fast-check"
 import { type Attention, type Layout, Window } from "../../mod.ts"
+import type { Queries } from "../models/shelf.ts"
 import { element } from "../models/storage.ts"
 import { capacity, layout } from "./layouts.ts"
 
@@ -51,7 +52,11 @@ const sequence = fc.record({
 export const question = (most: number): fc.Arbitrary<Question> =>
   fc.record({
     sequences: fc.array(sequence, { minLength: 1, maxLength: most }),
-    options: fc.record({ window, scale: fc.constantFrom(0.125, 0.7, 1), softCap: fc.constantFrom(3, 50) }, {
+    options: fc.record({
+      window,
+      scale: fc.constantFrom(0.125, 0.7, 1),
+      softCap: fc.constantFrom(3, 50),
+    }, {
       requiredKeys: ["window"],
     }),
     share: fc.integer({ min: 1, max: 2 }),
@@ -77,18 +82,16 @@ export const layouts: fc.Arbitrary<ReadonlyArray<Layout.Options>> = layout.map((
   ]
 })
 
-/** Query heads of a layout under a question. */
-export const queryHeads = (
-  { keyHeads, valueHeads = keyHeads }: Layout.Options,
+/** Queries of tokens, one row of them for each row number. */
+export const queries = (
+  { keyHeads, valueHeads = keyHeads, keyDim }: Layout.Options,
   share: number,
-): number => keyHeads * valueHeads * share
-
-/** Queries `[tokens, numQHeads, keyDim]` of the tokens with these row numbers. */
-export const queries =
-  (layout: Layout.Options, share: number) => (ids: ReadonlyArray<number>): ReadonlyArray<number> =>
-    ids.flatMap((row) =>
-      Array.from(
-        { length: queryHeads(layout, share) * layout.keyDim },
-        (_, i) => element(row, 99, "values", Math.floor(i / 64), i % 64),
-      )
-    )
+): Queries => {
+  const numQHeads = keyHeads * valueHeads * share
+  const of = (row: number) => (_: unknown, i: number) =>
+    element(row, 99, "values", Math.floor(i / 64), i % 64)
+  return {
+    numQHeads,
+    of: (ids) => ids.flatMap((row) => Array.from({ length: numQHeads * keyDim }, of(row))),
+  }
+}

@@ -10,7 +10,9 @@ const { RUNS, FC_SEED } = process.env
 const numRuns = Number(RUNS ?? 600)
 const seed = FC_SEED === undefined ? {} : { seed: Number(FC_SEED) }
 
-test("KvCache obeys its laws in every program, under every fault and interleaving", { timeout: 120_000 }, () => {
+test("KvCache obeys its laws in every program, under every fault and interleaving", {
+  timeout: 120_000,
+}, () => {
   const outcomes = new Map<string, number>()
   fc.assert(
     fc.property(config, programs(40), (config, program) => runProgram(config, program, outcomes)),

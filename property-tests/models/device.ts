@@ -9,9 +9,6 @@ import assert from "node:assert/strict"
 import { Gpu, GpuFault, type Recording } from "../../mod.ts"
 
 type Shape = Gpu.GpuShape
-type Work = Parameters<Shape["submit"]>[0]
-type Launch = Work[number]
-type Memory = Parameters<Shape["destroy"]>[0]
 
 /**
  * What goes wrong with one submit: it is `refused` and never runs, it `ran` and fails, or it fails and runs
@@ -35,7 +32,7 @@ export interface Device {
   /** Runs whatever the queue still holds. */
   readonly drain: () => void
   /** Launches that have run. */
-  readonly ran: Array<Launch>
+  readonly ran: Array<Recording.Work>
 }
 
 const words = (launch: Recording.Dispatch, name: string): Uint32Array => {
@@ -43,9 +40,13 @@ const words = (launch: Recording.Dispatch, name: string): Uint32Array => {
   return new Uint32Array(slot.buffer!.raw as ArrayBuffer, 0, shape[0]! * shape[1]!)
 }
 
+/** Is it one of the kernels that write into a pool? */
+export const isAppend = (launch: Recording.Work): launch is Recording.Dispatch =>
+  launch._tag === "Dispatch" && launch.kernel.spec.name.startsWith("append_")
+
 /** Threads of a launch run in any order, so none may read what another writes. */
-const ordered = (launch: Launch): void => {
-  if (launch._tag !== "Dispatch" || launch.kernel.spec.name !== "append") return
+const ordered = (launch: Recording.Work): void => {
+  if (!isAppend(launch)) return
   const [entries, copies] = [words(launch, "entries"), words(launch, "copies")]
   const odd = (_: number, i: number): boolean => i % 2 === 1
   const written = [...entries.filter(odd), ...copies.filter(odd)]
@@ -59,7 +60,7 @@ const ordered = (launch: Launch): void => {
 export const device = (): Device => {
   const queue: Array<() => void> = []
   const waiting: Array<() => void> = []
-  const dead = new WeakSet<Memory>()
+  const dead = new WeakSet<Recording.Buffer>()
   const drainTo = (end: number): void => {
     while (head < end) queue[head++]!()
   }

@@ -73,7 +73,9 @@ export const read = (
   const { keyHeads, keyDim, valueHeads, valueDim } = layout
   const seen = rows.slice(cache.starts[group]!, cache.length)
   const heads = Array.from({ length: keyHeads * valueHeads * keyDim }, (_, h) => h)
-  const unit = heads.flatMap((h) => Array.from({ length: keyDim }, (_, d) => h % keyDim === d ? 1 : 0))
+  const unit = heads.flatMap((h) =>
+    Array.from({ length: keyDim }, (_, d) => h % keyDim === d ? 1 : 0)
+  )
   const q = Recording.fresh(
     "f32",
     "tokens numQHeads headDim",
@@ -92,9 +94,16 @@ export const read = (
                 element(row, layer, "values", headOf(h, valueHeads), d))
             )
           const keys = (row: number) =>
-            heads.map((h) => element(row, layer, "keys", headOf(h, keyHeads), h % keyDim))
+            heads.map((h) =>
+              element(row, layer, "keys", headOf(h, keyHeads), h % keyDim)
+            )
           return [
-            { name: `values of layer ${layer}`, tensor: out, want: seen.flatMap(values), within: 0 },
+            {
+              name: `values of layer ${layer}`,
+              tensor: out,
+              want: seen.flatMap(values),
+              within: 0,
+            },
             { name: `keys of layer ${layer}`, tensor: lse, want: seen.flatMap(keys), within: 0 },
           ]
         },
@@ -141,7 +150,12 @@ export const attend = (
   const fed = {
     q: Recording.fresh("f32", "tokens numQHeads headDim", [n, numQHeads, keyDim], q),
     k: Recording.fresh("f32", "tokens keyHeads headDim", [n, keyHeads, keyDim], rows("keys")),
-    v: Recording.fresh("f32", "tokens valueHeads valueDim", [n, valueHeads, valueDim], rows("values")),
+    v: Recording.fresh(
+      "f32",
+      "tokens valueHeads valueDim",
+      [n, valueHeads, valueDim],
+      rows("values"),
+    ),
   }
   return Effect.map(
     Attention.attend(step, layer, fed, { window }),

@@ -115,12 +115,18 @@ const perform = (
     case "gather": {
       const value = at(act.value)
       const done = gather(value)
-      return { values: [value], effect: Effect.map(done, (readings): Done => ({ values: [], readings })) }
+      return {
+        values: [value],
+        effect: Effect.map(done, (readings): Done => ({ values: [], readings })),
+      }
     }
     case "read": {
       const value = at(act.value)
       const done = read(value, act.group % world.arena.layout.groups.length)
-      return { values: [value], effect: Effect.map(done, (readings): Done => ({ values: [], readings })) }
+      return {
+        values: [value],
+        effect: Effect.map(done, (readings): Done => ({ values: [], readings })),
+      }
     }
     case "append": {
       const value = at(act.value)
@@ -128,7 +134,10 @@ const perform = (
       const done = Effect.suspend(() =>
         Effect.fromResult(KvCache.append(value.cache, record(world.arena.layout, ids)))
       )
-      const made = (cache: KvCache) => ({ cache, rows: [...value.rows.slice(0, value.cache.length), ...ids] })
+      const made = (cache: KvCache) => ({
+        cache,
+        rows: [...value.rows.slice(0, value.cache.length), ...ids],
+      })
       return {
         values: [],
         effect: Effect.map(done, (cache): Done => ({ values: [made(cache)], readings: [] })),
@@ -195,8 +204,10 @@ const body = (world: World.World, guard: World.Guard, run: Run, onLanding: () =>
     const acts = Effect.forEach(run.acts, (act) =>
       Effect.suspend(() => {
         const { values, effect } = perform(world, act, at)
-        const steps = new Set(local.filter(({ cache }) => cache.node.rows === undefined)
-          .map(({ cache }) => cache.node))
+        const steps = new Set(
+          local.filter(({ cache }) => cache.node.rows === undefined)
+            .map(({ cache }) => cache.node),
+        )
         const sure = values.every(({ cache }) => World.alive(world, cache, steps))
         const views = values.flatMap(closure)
         // What was recorded before a fetch can no longer be read after it.

@@ -47,7 +47,9 @@ export const cacheOf = (
   ids: ReadonlyArray<number>,
   cuts: ReadonlyArray<number> = [],
 ): KvCache => {
-  const ends = [...new Set([...cuts.filter((n) => n < ids.length), ids.length])].sort((a, b) => a - b)
+  const ends = [...new Set([...cuts.filter((n) => n < ids.length), ids.length])].sort((a, b) =>
+    a - b
+  )
   let cache = KvCache.empty(shelf.world.arena)
   for (const end of ends) {
     const rows = World.uploaded(shelf.world, ids.slice(cache.length, end))
@@ -56,16 +58,23 @@ export const cacheOf = (
   return cache
 }
 
+/** Queries `[tokens, numQHeads, keyDim]` of the tokens with these row numbers. */
+export interface Queries {
+  readonly numQHeads: number
+  readonly of: (ids: ReadonlyArray<number>) => ReadonlyArray<number>
+}
+
 /** Two arrays of attention: outputs and log-sum-exps. */
 export interface States {
   readonly out: Float32Array
   readonly lse: Float32Array
 }
 
-/** `Attention.prefill`, brought to the host. `q` is `[tokens, numQHeads, keyDim]`. */
+/** `Attention.prefill` with the queries of these row numbers, brought to the host. */
 export const prefill = (
   shelf: Shelf,
-  q: ReadonlyArray<number>,
+  queries: Queries,
+  asking: ReadonlyArray<number>,
   caches: ReadonlyArray<KvCache>,
   counts: ReadonlyArray<number>,
   options: Attention.ReadOptions,
@@ -74,19 +83,17 @@ export const prefill = (
     shelf,
     Effect.gen(function* () {
       const { keyDim } = shelf.world.arena.layout
-      const tokens = counts.reduce((sum, n) => sum + n, 0)
-      const shape = [tokens, tokens === 0 ? 1 : q.length / tokens / keyDim, keyDim]
+      const shape = [asking.length, queries.numQHeads, keyDim]
+      const q = Float32Array.from(queries.of(asking))
       const states = yield* Program.run(
         Effect.suspend(() => {
-          const given = Recording.fresh("f32", queryAxes, shape, Float32Array.from(q))
+          const given = Recording.fresh("f32", "tokens numQHeads headDim", shape, q)
           return Attention.prefill(given, caches, counts, options)
         }),
       )
       return { out: yield* Gpu.read(states.out), lse: yield* Gpu.read(states.lse) }
     }),
   )
-
-const queryAxes = "tokens numQHeads headDim"
 
 /** `KvCache.gather`, brought to the host. */
 export const gather = (shelf: Shelf, cache: KvCache): ReadonlyArray<Float32Array> =>
@@ -103,7 +110,7 @@ export const step = (
   shelf: Shelf,
   caches: ReadonlyArray<KvCache>,
   made: ReadonlyArray<ReadonlyArray<number>>,
-  q: (ids: ReadonlyArray<number>) => ReadonlyArray<number>,
+  queries: Queries,
   options: Attention.Options,
 ): { readonly caches: ReadonlyArray<KvCache>; readonly layers: ReadonlyArray<States> } =>
   run(
@@ -121,11 +128,13 @@ export const step = (
         const layers = Array.from({ length: layout.layers }, (_, layer) => layer)
         return Effect.map(
           Effect.forEach(layers, (layer) => {
-            const queries = q(ids)
-            const heads = queries.length / ids.length / layout.keyDim
-            const [k, v] = [rowsOf(layout, ids, layer, "keys"), rowsOf(layout, ids, layer, "values")]
+            const { numQHeads, of } = queries
+            const [k, v] = [
+              rowsOf(layout, ids, layer, "keys"),
+              rowsOf(layout, ids, layer, "values"),
+            ]
             return Attention.attend(given, layer, {
-              q: tensor(queryAxes, heads, layout.keyDim, queries),
+              q: tensor("tokens numQHeads headDim", numQHeads, layout.keyDim, of(ids)),
               k: tensor("tokens keyHeads headDim", layout.keyHeads, layout.keyDim, k),
               v: tensor("tokens valueHeads valueDim", layout.valueHeads, layout.valueDim, v),
             }, options)

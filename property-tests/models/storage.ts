@@ -94,12 +94,18 @@ export const record = (layout: Layout, ids: ReadonlyArray<number>): KvCache.Rows
 }
 
 /** A row as every layer of a group stores it, by layer and half. */
-export type Image = ReadonlyArray<{ readonly layer: number; readonly kind: Layout.Kind; readonly bits: Numbers }>
+export type Image = ReadonlyArray<
+  { readonly layer: number; readonly kind: Layout.Kind; readonly bits: Numbers }
+>
 
 /** How the layers of a group store a row. */
 export const imageOf = (layout: Layout, group: number, row: number): Image =>
   layout.groups[group]!.layers.flatMap((layer) =>
-    kinds.map((kind) => ({ layer, kind, bits: pack(layout.dtype, rowOf(layout, row, layer, kind)) }))
+    kinds.map((kind) => ({
+      layer,
+      kind,
+      bits: pack(layout.dtype, rowOf(layout, row, layer, kind)),
+    }))
   )
 
 /** A pool's elements, not copied, and where the first head of a slot begins. */
@@ -122,7 +128,9 @@ export const holds = (arena: Arena, slot: number, image: Image): boolean =>
   image.every(({ layer, kind, bits }) => {
     const { elements, heads, dim, at } = memoryOf(arena, layer, kind)
     for (let h = 0; h < heads; h++) {
-      for (let i = 0; i < dim; i++) if (elements[at(slot, h) + i] !== bits[h * dim + i]) return false
+      for (let i = 0; i < dim; i++) {
+        if (elements[at(slot, h) + i] !== bits[h * dim + i]) return false
+      }
     }
     return true
   })

@@ -69,7 +69,7 @@ export interface World {
   /** Every value made so far, the oldest first. */
   readonly values: Array<Value>
   readonly guards: Array<Guard>
-  readonly running: Set<Fiber.Fiber<void, unknown>>
+  readonly running: Set<Fiber.Fiber<unknown, unknown>>
   /** Outcomes, counted. */
   readonly outcomes: Map<string, number>
   readonly images: Map<string, Image>
@@ -198,10 +198,10 @@ export const picture = ({ arena }: World): unknown =>
   })
 
 /** Starts a fiber; a defect in it fails the world, a typed failure is counted. */
-export const start = (
+export const start = <A>(
   world: World,
-  work: Effect.Effect<void, unknown, Gpu>,
-): Fiber.Fiber<void, unknown> => {
+  work: Effect.Effect<A, unknown, Gpu>,
+): Fiber.Fiber<A, unknown> => {
   const fiber = Effect.runForkWith(world.context)(inOneTick(work))
   world.running.add(fiber)
   fiber.addObserver((exit) => {

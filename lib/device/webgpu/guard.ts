@@ -1,6 +1,6 @@
 /** Error scopes and the device's loss, as effects. @module */
 import { Deferred, Effect, Exit } from "effect"
-import { GpuFault, GpuLost } from "../../errors.ts"
+import { GpuFault, type GpuLost } from "../../errors.ts"
 
 /** A device that was opened, and the news of its loss. */
 export interface Opened {
