@@ -38,6 +38,7 @@ const kept = 4
 export const make = (opened: Opened): Readback => {
   const { device } = opened
   const ring: Array<Staging> = []
+  let closed = false
   const take = (bytes: number): Staging => {
     const found = ring.find(({ state, size }) => state === "Idle" && size >= bytes)
     if (found !== undefined) return found
@@ -63,26 +64,31 @@ export const make = (opened: Opened): Readback => {
           const size = Math.ceil(bytes / 4) * 4
           const staging = take(size)
           staging.state = "Copying"
+          let wanted = true
           const encoder = device.createCommandEncoder()
           encoder.copyBufferToBuffer(from, 0, staging.buffer, 0, size)
           device.queue.submit([encoder.finish()])
           // Touching the range before the promise has settled ends the process in Deno.
           staging.buffer.mapAsync(mapRead, 0, size).then(
             () => {
+              if (closed) return // Deno maps what was destroyed meanwhile
               staging.state = "Mapped"
               const copy = staging.buffer.getMappedRange(0, size).slice(0, bytes)
-              give(staging)
-              resume(Effect.succeed(copy))
+              give(staging) // before the fiber goes on: it may close the device
+              if (wanted) resume(Effect.succeed(copy))
             },
             (error) => {
+              if (closed) return
               give(staging)
               const detail = String(error)
               resume(Effect.fail(new GpuFault({ kind: "internal", kernel: "read", detail })))
             },
           )
+          return Effect.sync(() => wanted = false)
         }),
       ),
     close: () => {
+      closed = true
       for (const { buffer } of ring.splice(0)) buffer.destroy()
     },
   }
