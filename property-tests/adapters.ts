@@ -16,8 +16,14 @@ const layers: ReadonlyArray<
   { name: "dawn", layer: Gpu.layerDawn },
 ]
 
+/** Two WebGPU implementations in one process disturb each other: Dawn is tested where it is the only one. */
+const native = (globalThis as { navigator?: { gpu?: unknown } }).navigator?.gpu !== undefined
+
 const probed = await Promise.all(layers.map(async ({ name, layer }) => {
-  const opened = await Effect.runPromise(Effect.result(Effect.scoped(Layer.build(layer))))
+  const probe = native && name === "dawn"
+    ? Effect.fail({ message: "this runtime has WebGPU of its own; Dawn is tested under Bun" })
+    : Effect.scoped(Layer.build(layer))
+  const opened = await Effect.runPromise(Effect.result(probe))
   return { name, layer, opened }
 }))
 
