@@ -40,6 +40,7 @@ import * as tokenizer from "./lib/model/Tokenizer.ts"
 import * as recording from "./lib/tensor/Recording.ts"
 import * as tensor from "./lib/tensor/Tensor.ts"
 
+/** How elements are stored. */
 export * as DType from "./lib/tensor/DType.ts"
 export * as Shape from "./lib/tensor/Shape.ts"
 export { tensor as Tensor }

@@ -25,7 +25,9 @@ export type Replace<A extends string, X extends string, Y extends string> = A ex
 
 /** Anything with axes and a shape: a tensor, or a bare pair. */
 export interface Shaped<A extends string> {
+  /** Axis names, outermost first. */
   readonly axes: A
+  /** One size for each axis. */
   readonly shape: ReadonlyArray<number>
 }
 
