@@ -1,5 +1,6 @@
 /**
- * The only gate: format, lint, types, docs, publish dry run, then house rules and tests.
+ * The only gate: format, lint, types, docs and their examples, publish dry run, then house
+ * rules and tests.
  *
  * Prints one line a gate, its output only on failure, and ends as the tests end: the slowest, the
  * skipped, `N passed, N failed[, N skipped]`.
@@ -67,6 +68,7 @@ const gates: ReadonlyArray<readonly [name: string, run: () => Outcome]> = [
   ["lint", () => deno("lint")],
   ["types", () => deno("check")],
   ["docs", docs],
+  ["examples", () => deno("test", "--doc", "-A", "mod.ts", "lib", "kernels")],
   ["publish", () => deno("publish", "--dry-run", "--allow-dirty")],
   ["tests", tests],
 ]
