@@ -1,11 +1,14 @@
 /** Element by element: same axes in, same axes out. @module */
-import { Result } from "effect"
+import { type Effect, Result } from "effect"
 import { dual } from "effect/Function"
 import { add as addKernel } from "../../kernels/add.ts"
+import { addBias as addBiasKernel } from "../../kernels/add_bias.ts"
+import { gelu as geluKernel } from "../../kernels/gelu.ts"
 import { workgroup } from "../../kernels/grid.ts"
 import { mul as mulKernel } from "../../kernels/mul.ts"
+import { scale as scaleKernel } from "../../kernels/scale.ts"
 import { silu as siluKernel } from "../../kernels/silu.ts"
-import type { ShapeMismatch } from "../errors.ts"
+import { InvalidArgument, type ShapeMismatch } from "../errors.ts"
 import * as Recording from "./Recording.ts"
 import * as Shape from "./Shape.ts"
 import type { Op, Tensor } from "./value.ts"
@@ -54,14 +57,70 @@ export const mul: BinaryOp = dual(
     Recording.op((rec) => mulTo(rec, self, that)),
 )
 
-/** The plain function under `silu`. */
-export const siluTo = <A extends string>(
+type Unary = <A extends string>(
   rec: Recording.Open,
   x: Tensor<"f32", A>,
+) => Result.Result<Tensor<"f32", A>, ShapeMismatch>
+
+const unary = (kernel: typeof siluKernel | typeof geluKernel): Unary => (rec, x) =>
+  Result.map(
+    Recording.launchTo<typeof siluKernel.spec | typeof geluKernel.spec, { out: typeof x }>(
+      rec,
+      kernel,
+      { reads: { x }, writes: { out: x }, params: {}, overrides: workgroup },
+    ),
+    (made) => made.out,
+  )
+
+/** The plain function under `silu`. */
+export const siluTo: Unary = unary(siluKernel)
+/** The plain function under `gelu`. */
+export const geluTo: Unary = unary(geluKernel)
+
+/** `x · sigmoid(x)`. */
+export const silu = <A extends string>(x: Tensor<"f32", A>): Op<"f32", A> =>
+  Recording.op((rec) => siluTo(rec, x))
+
+/** GELU by its tanh approximation. */
+export const gelu = <A extends string>(x: Tensor<"f32", A>): Op<"f32", A> =>
+  Recording.op((rec) => geluTo(rec, x))
+
+/** The plain function under `scale`. */
+export const scaleTo = <A extends string>(
+  rec: Recording.Open,
+  x: Tensor<"f32", A>,
+  factor: number,
+): Result.Result<Tensor<"f32", A>, ShapeMismatch | InvalidArgument> => {
+  if (!Number.isFinite(factor)) {
+    return Result.fail(new InvalidArgument({ name: "factor", value: factor, need: "finite" }))
+  }
+  return Result.map(
+    Recording.launchTo(rec, scaleKernel, {
+      reads: { x },
+      writes: { out: x },
+      params: { factor },
+      overrides: workgroup,
+    }),
+    (made) => made.out,
+  )
+}
+
+/** `factor · x`. */
+export const scale = <A extends string>(
+  x: Tensor<"f32", A>,
+  factor: number,
+): Effect.Effect<Tensor<"f32", A>, ShapeMismatch | InvalidArgument, Recording.Recording> =>
+  Recording.op((rec) => scaleTo(rec, x, factor))
+
+/** The plain function under `addBias`. */
+export const addBiasTo = <A extends string>(
+  rec: Recording.Open,
+  x: Tensor<"f32", A>,
+  bias: Tensor<"f32", Shape.Last<NoInfer<A>>>,
 ): Result.Result<Tensor<"f32", A>, ShapeMismatch> =>
   Result.map(
-    Recording.launchTo(rec, siluKernel, {
-      reads: { x },
+    Recording.launchTo(rec, addBiasKernel, {
+      reads: { x, bias },
       writes: { out: x },
       params: {},
       overrides: workgroup,
@@ -69,6 +128,8 @@ export const siluTo = <A extends string>(
     (made) => made.out,
   )
 
-/** `x · sigmoid(x)`. */
-export const silu = <A extends string>(x: Tensor<"f32", A>): Op<"f32", A> =>
-  Recording.op((rec) => siluTo(rec, x))
+/** Adds one number to each element of the last axis: `bias` has that axis alone. */
+export const addBias = <A extends string>(
+  x: Tensor<"f32", A>,
+  bias: Tensor<"f32", Shape.Last<NoInfer<A>>>,
+): Op<"f32", A> => Recording.op((rec) => addBiasTo(rec, x, bias))

@@ -3,11 +3,14 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import fc from "fast-check"
 import { add } from "../../kernels/add.ts"
+import { addBias } from "../../kernels/add_bias.ts"
 import { argmax } from "../../kernels/argmax.ts"
+import { gelu } from "../../kernels/gelu.ts"
 import { fold } from "../../kernels/grid.ts"
 import { mul } from "../../kernels/mul.ts"
 import { rmsNorm } from "../../kernels/rms_norm.ts"
 import { type Pairing, rope } from "../../kernels/rope.ts"
+import { scale } from "../../kernels/scale.ts"
 import { silu } from "../../kernels/silu.ts"
 import { softmax } from "../../kernels/softmax.ts"
 import { close, property } from "./harness.ts"
@@ -34,6 +37,23 @@ property("silu is x · sigmoid(x), also far from zero", matrix, async (given, ru
   const x = floats(given.seed, given.rows * given.n).map((v, i) => i % 3 === 0 ? v * 60 : v)
   const { out } = await runner.run(silu, { axes: { n: x.length }, given: { x } })
   close(out!, [...x].map((v) => v / (1 + Math.exp(-v))), runner.tolerance, "out")
+})
+
+property("gelu is its tanh approximation, also far from zero", matrix, async (given, runner) => {
+  const x = floats(given.seed, given.rows * given.n).map((v, i) => i % 3 === 0 ? v * 60 : v)
+  const { out } = await runner.run(gelu, { axes: { n: x.length }, given: { x } })
+  const naive = [...x].map((v) =>
+    v / 2 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)))
+  )
+  close(out!, naive, runner.tolerance, "out")
+})
+
+property("scale and add_bias are row by row", matrix, async ({ rows, n: d, seed }, { run }) => {
+  const x = floats(seed, rows * d), bias = floats(seed + 1, d)
+  const scaled = await run(scale, { axes: { n: rows * d }, given: { x }, params: { factor: 2.5 } })
+  const moved = await run(addBias, { axes: { rows, d }, given: { x, bias } })
+  assert.deepEqual(scaled["out"], x.map((v) => v * 2.5))
+  assert.deepEqual(moved["out"], x.map((v, i) => v + bias[i % d]!))
 })
 
 property("rms_norm divides by the root of the mean square", matrix, async (given, runner) => {
