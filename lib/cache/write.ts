@@ -8,9 +8,16 @@ import { type KvCache, nodeOf, type Rows, view } from "./value.ts"
 /** What pure writes may fail with. */
 export type WriteError = ShapeMismatch | DTypeMismatch | CapacityExceeded | InvalidArgument
 
-/** Most tokens a cache of this arena may hold. */
-export const capacity = (arena: Arena): number =>
-  Math.min(arena.layout.capacity, ...arena.ledgers.map((l) => l.numBlocks * arena.layout.blockSize))
+/**
+ * Most tokens a cache of this arena may hold. Groups with a window set no bound: they let go of blocks on the
+ * way, and say `OutOfBlocks` when they did not.
+ */
+export const capacity = ({ layout, ledgers }: Arena): number =>
+  layout.groups.reduce(
+    (least, { window }, group) =>
+      window === undefined ? Math.min(least, ledgers[group]!.numBlocks * layout.blockSize) : least,
+    layout.capacity,
+  )
 
 const rowsError = (arena: Arena, rows: Rows): ShapeMismatch | DTypeMismatch | undefined => {
   const { layers, keyHeads, keyDim, valueHeads, valueDim, dtype } = arena.layout

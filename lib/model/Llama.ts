@@ -16,7 +16,7 @@ export {
   type LoadOptions,
   open,
 } from "./load.ts"
-export { type ModelError, type Read, step } from "./read.ts"
+export { type ModelError, type Read, step, type StepOptions } from "./read.ts"
 export { generate, type GenerateError } from "./generate.ts"
 export type { Event, GenerateOptions, Memory, Stopped } from "./events.ts"
 export { type Chain, type ChainOptions, type Drawn, make as chain, replay } from "./chain.ts"

@@ -47,14 +47,14 @@ const layoutError = (
 
 /**
  * Reads `tokens[i]` after each cache: one step, any number of sequences and tokens each. `body` is given the
- * hidden states of all new tokens and the logits of the last token of each row, and records what to do with
- * them.
+ * logits of the last token of each row and those of every new token, and records what to do with them.
  */
 export const step = <A, E, R>(
   llama: Llama,
   caches: ReadonlyArray<KvCache>,
   tokens: ReadonlyArray<ReadonlyArray<number>>,
   body: (given: Read) => Effect.Effect<A, E, R>,
+  options: StepOptions<A> = {},
 ): Effect.Effect<Stepped<A>, E | ModelError, R | Needs> => {
   const bad = idsError(llama, tokens) ?? layoutError(llama, caches)
   if (bad !== undefined) return Effect.fail(bad)
@@ -72,7 +72,8 @@ export const step = <A, E, R>(
           (rows) => Tensor.linear(rows, weights.head),
         )
         const every = Tensor.linear(hidden, weights.head)
-        return { value: yield* body({ last, every }) }
+        const value = yield* body({ last, every })
+        return options.kept === undefined ? { value } : { value, kept: options.kept(value) }
       }),
   )
 }
@@ -82,6 +83,12 @@ type Logits<A extends string> = Effect.Effect<
   ShapeMismatch | InvalidArgument,
   Recording.Recording
 >
+
+/** What a step may be told besides. */
+export interface StepOptions<A> {
+  /** How many of its new tokens each row keeps, by what the body made: rejected drafts leave nothing behind. */
+  readonly kept?: (value: A) => ReadonlyArray<number>
+}
 
 /** Logits of a step; each is recorded only if it is yielded. */
 export interface Read {
