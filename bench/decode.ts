@@ -81,9 +81,11 @@ const program = Effect.gen(function* () {
       name: `decode.${name}`,
       value: 1000 * tokens / ours,
       unit: "tok/s",
+      device: "cpu",
       params: { model: config.name, weights: "q8_0", context, tokens },
       peer: "plain loop",
       peerValue: 1000 * tokens / peer,
+      ratio: peer / ours,
     })
 
   const empty = KvCache.empty(arena)
@@ -91,8 +93,8 @@ const program = Effect.gen(function* () {
   const alonePrompt = () => (peer.truncate(0), peer.read(prompt))
   assert.equal((yield* request(read(llama, empty, prompt))).id, alonePrompt())
   const prefill = yield* sides({ warm: 5, count: 15 }, {
-    ours: request(read(llama, empty, prompt)),
-    peer: Effect.sync(alonePrompt),
+    ours: { run: request(read(llama, empty, prompt)) },
+    peer: { run: Effect.sync(alonePrompt) },
   })
   add("prefill", 0, chunk, prefill.ours, prefill.peer)
 
@@ -109,8 +111,8 @@ const program = Effect.gen(function* () {
     }
     assert.deepEqual(yield* request(step(llama, cache, first)), alone(context, first))
     const steps = yield* sides({ warm: 3, count: 15 }, {
-      ours: request(step(llama, cache, first)),
-      peer: Effect.sync(() => alone(context, first)),
+      ours: { run: request(step(llama, cache, first)) },
+      peer: { run: Effect.sync(() => alone(context, first)) },
     })
 
     const ours: Array<number> = []
@@ -119,8 +121,8 @@ const program = Effect.gen(function* () {
       ours.push(ms)
     })
     const { peer: peerMs } = yield* sides({ warm: 3, count: 15 }, {
-      ours: speak,
-      peer: Effect.sync(() => alone(context, first)),
+      ours: { run: speak },
+      peer: { run: Effect.sync(() => alone(context, first)) },
     })
     add("generate", context, said - 1, median(ours.slice(3)), peerMs)
     add("step", context, said - 1, steps.ours, steps.peer)
@@ -131,6 +133,5 @@ const program = Effect.gen(function* () {
 /** Tokens a second of the embedded model on the CPU layer. */
 export const decode: Bench = {
   name: "decode",
-  device: "cpu",
   run: Effect.scoped(program).pipe(Effect.provide(Gpu.layerCpu()), Effect.orDie),
 }

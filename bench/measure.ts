@@ -13,26 +13,36 @@ export const median = (values: ReadonlyArray<number>): number => {
   return (sorted[Math.ceil(half) - 1]! + sorted[Math.floor(half)]!) / 2
 }
 
-/** Milliseconds an effect takes. */
-export const timed = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<number, E, R> =>
-  Effect.suspend(() => {
-    const start = performance.now()
-    return Effect.map(effect, () => performance.now() - start)
-  })
+/** One side. */
+export interface Side<E, R> {
+  readonly run: Effect.Effect<unknown, E, R>
+  /** Puts things back; not timed. */
+  readonly after?: Effect.Effect<unknown, E, R>
+}
 
-/** Median milliseconds of each side, run by turns; the first `warm` rounds do not count. */
+/** How often: the first `warm` rounds do not count. */
+export interface Rounds {
+  readonly warm: number
+  readonly count: number
+}
+
+/** Median milliseconds of each side, run by turns. */
 export const sides = <K extends string, E, R>(
-  rounds: { readonly warm: number; readonly count: number },
-  each: { readonly [P in K]: Effect.Effect<unknown, E, R> },
+  { warm, count }: Rounds,
+  each: { readonly [P in K]: Side<E, R> },
 ): Effect.Effect<{ readonly [P in K]: number }, E, R> =>
   Effect.gen(function* () {
     const names = Object.keys(each) as Array<K>
     const times = new Map(names.map((name) => [name, Array<number>()]))
-    for (let round = 0; round < rounds.warm + rounds.count; round++) {
-      // Who comes first meets the caches that the other left.
+    for (let round = 0; round < warm + count; round++) {
+      // Who comes first meets the processor's caches as the other left them.
       for (const name of round % 2 === 0 ? names : names.toReversed()) {
-        const ms = yield* timed(each[name])
-        if (round >= rounds.warm) times.get(name)!.push(ms)
+        const { run, after } = each[name]
+        const start = performance.now()
+        yield* run
+        const ms = performance.now() - start
+        if (round >= warm) times.get(name)!.push(ms)
+        if (after !== undefined) yield* after
       }
     }
     return Object.fromEntries(names.map((name) => [name, median(times.get(name)!)])) as {

@@ -13,7 +13,7 @@ const spec = {
 /** The kernel. Of equal elements the first is taken. */
 export const argmax: Kernel.Kernel<typeof spec> = Kernel.make(spec, {
   source,
-  grid: ({ rows }, { WG }) => fold(rows, WG),
+  grid: ({ rows }) => fold(rows, 1),
   twin: ({ x, out }, _, { rows, n }) => {
     for (let r = 0; r < rows; r++) {
       let best = 0

@@ -1,14 +1,15 @@
-/** argmax.wgsl: one thread a row. @module */
-import { threadOf } from "./grid.ts"
+/** argmax.wgsl: one workgroup a row. @module */
+import { best } from "./best.wgsl.ts"
 
 /** The shader. */
 export const source: string = /* wgsl */ `
 // argmax.wgsl: out[r] = the first i for which x[r, i] is largest
 //
-// grid      fold(rows)            workgroup (WG, 1, 1)
+// grid      rows workgroups, folded                        workgroup (WG, 1, 1)
 // reads     x f32[rows, n]
 // writes    out u32[rows]
 // moves     4 · n bytes a row
+// shared    8 · WG bytes
 // empty     rows = 0 does nothing
 // source    its definition; the reference is argmax.ts
 override WG: u32 = 64;
@@ -17,16 +18,16 @@ struct Params { rows: u32, n: u32 }
 @group(0) @binding(1) var<storage, read_write> out: array<u32>;
 @group(0) @binding(2) var<uniform> params: Params;
 @compute @workgroup_size(WG)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let row = thread_of(id, groups);
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
-  let base = row * params.n;
-  var best = 0u;
-  var most = x[base];
-  for (var i = 1u; i < params.n; i++) {
-    let value = x[base + i];
-    if (value > most) { most = value; best = i; }
-  }
-  out[row] = best;
+  var own = NONE;
+  for (var i = lane; i < params.n; i += WG) { own = better(own, Best(x[row * params.n + i], i)); }
+  let best = best_of(lane, own);
+  if (lane == 0u) { out[row] = best.id; }
 }
-` + threadOf
+` + best

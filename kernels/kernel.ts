@@ -187,8 +187,7 @@ export const drift = (kernel: AnyKernel): ReadonlyArray<string> => {
     `@group(0) @binding(${bindings.length}) var<uniform> params: Params;`,
   ]
   const text = source.replace(/\/\/.*$/gm, "").replace(/\s+/g, " ").replace(/, }/g, " }")
-    .replace(/array<vec4<(\w+)>>/g, "array<$1>")
-    .replace(/array<vec4([fiu])>;/g, "array<$132>;")
+    .replace(/array<vec4([fiu])>/g, (_, type) => `array<${type}32>`)
   return want.filter((line) => !text.includes(line)).map((line) =>
     `${spec.name}: its shader lacks \`${line}\``
   )

@@ -1,10 +1,11 @@
 /** linear.wgsl: one thread an output. @module */
+import type { Weight } from "./decode.ts"
 import { threadOf } from "./grid.ts"
-import { type DType, wgslType } from "./kernel.ts"
+import { wgslType } from "./kernel.ts"
 import { load } from "./load.wgsl.ts"
 
 /** The shader for a weight stored as `D`. */
-export const source = (D: DType): string =>
+export const source = (D: Weight): string =>
   /* wgsl */ `
 // linear.wgsl: out[r, j] = Σ x[r, i] · weight[j, i]
 //

@@ -2,6 +2,7 @@
 import { fold } from "./grid.ts"
 import * as Kernel from "./kernel.ts"
 import { source } from "./rope.wgsl.ts"
+import { angleOf } from "./turns.ts"
 
 /** Which two elements of a head turn together: neighbours, or the two halves of the rotated part. */
 export type Pairing = "interleaved" | "half"
@@ -10,10 +11,11 @@ const record = {
   bindings: {
     x: "read f32[tokens heads d]",
     positions: "read u32[tokens]",
+    turns: "read u32[pairs two]",
     out: "write f32[tokens heads d]",
   },
   overrides: { WG: "u32" },
-  params: { tokens: "u32", heads: "u32", d: "u32", rotary: "u32", theta: "f32" },
+  params: { tokens: "u32", heads: "u32", d: "u32", pairs: "u32" },
 } as const
 
 interface Spec {
@@ -27,14 +29,13 @@ const make = (pairing: Pairing): Kernel.Kernel<Spec> =>
   Kernel.make({ name: `rope_${pairing}`, ...record }, {
     source: source(pairing),
     grid: ({ tokens, heads, d }, { WG }) => fold(tokens * heads * Math.ceil(d / 2), WG),
-    twin: ({ x, positions, out }, { rotary, theta }, { tokens, heads, d }) => {
-      const pairs = rotary / 2
+    twin: ({ x, positions, turns, out }, _, { tokens, heads, d, pairs }) => {
       const [step, other] = pairing === "half" ? [1, pairs] : [2, 1]
       const width = heads * d
       out.set(x.subarray(0, tokens * width)) // what is not rotated stays
       for (let t = 0; t < tokens; t++) {
         for (let p = 0; p < pairs; p++) {
-          const angle = positions[t]! * theta ** (-2 * p / rotary)
+          const angle = angleOf(turns, p, positions[t]!)
           const cos = Math.cos(angle), sin = Math.sin(angle)
           const end = (t + 1) * width
           for (let i = t * width + p * step; i < end; i += d) {
@@ -47,7 +48,10 @@ const make = (pairing: Pairing): Kernel.Kernel<Spec> =>
     },
   })
 
-/** The kernels, by pairing. `rotary` is even and at most `d`; elements past it are copied. */
+/**
+ * The kernels, by pairing. `turns` are those of `turnsOf`, one frequency a pair; at most d / 2 pairs turn, and
+ * elements past them are copied.
+ */
 export const rope: { readonly [P in Pairing]: Kernel.Kernel<Spec> } = {
   interleaved: make("interleaved"),
   half: make("half"),

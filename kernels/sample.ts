@@ -67,7 +67,7 @@ const threshold = (
  */
 export const sample: Kernel.Kernel<typeof spec> = Kernel.make(spec, {
   source,
-  grid: ({ rows }, { WG }) => fold(rows, WG),
+  grid: ({ rows }) => fold(rows, 1),
   twin: ({ logits, noise, out }, params, { rows, vocab }) => {
     const { temperature, minP } = params
     const weights = new Float64Array(vocab)

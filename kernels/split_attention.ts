@@ -88,15 +88,12 @@ const partOf = (
     : { visible: Uint32Array.of(row, from, to - 1), window: 0, sinks: 0 }
 }
 
-/**
- * The kernel of a shape. Like `pagedAttention`, with `keyHeads = valueHeads`, and: `splits` parts of each
- * token's positions give a state each, for `merge_states`; the states of one split are the result.
- * `tile` strips of `rows` tokens are neighbours on the device. Every call makes a kernel anew.
- */
-export const splitAttention = (shape: Shape): Kernel.Kernel<Spec> => {
-  const { dtype, keyDim, valueDim, heads, rows, softCap } = shape
-  const name = `${spec.name}_${keyDim}_${valueDim}_by_${heads}_${rows}${softCap ? "_capped" : ""}`
-  return member({ ...spec, name }, dtype, {
+const nameOf = ({ keyDim, valueDim, heads, rows, softCap }: Shape): string =>
+  `${spec.name}_${keyDim}_${valueDim}_by_${heads}_${rows}${softCap ? "_capped" : ""}`
+
+const make = (shape: Shape): Kernel.Kernel<Spec> => {
+  const { dtype, keyDim, valueDim, heads, rows } = shape
+  return member({ ...spec, name: nameOf(shape) }, dtype, {
     source: source(shape),
     grid: ({ tokens, numQHeads }, { WG }, { splits, tile }) =>
       fold(Math.ceil(Math.ceil(tokens / rows) / tile) * tile * (numQHeads / heads) * splits, WG),
@@ -124,4 +121,19 @@ export const splitAttention = (shape: Shape): Kernel.Kernel<Spec> => {
       }
     },
   })
+}
+
+/** Kernels made so far: a device keeps what it compiled by the kernel itself, so a shape has one. */
+const made = new Map<string, Kernel.Kernel<Spec>>()
+
+/**
+ * The kernel of a shape. Like `pagedAttention`, with `keyHeads = valueHeads`, and: `splits` parts of each
+ * token's positions give a state each, for `merge_states`; the states of one split are the result.
+ * `tile` strips of `rows` tokens are neighbours on the device.
+ */
+export const splitAttention = (shape: Shape): Kernel.Kernel<Spec> => {
+  const key = `${nameOf(shape)}_${shape.dtype}`
+  const kernel = made.get(key) ?? make(shape)
+  made.set(key, kernel)
+  return kernel
 }

@@ -205,10 +205,10 @@ fn sight(token: u32, split: u32) -> Sight {
   let base = start - start % run;
   let share = (end - base + params.splits - 1u) / params.splits;
   let part = (share + run - 1u) / run * run;
-  let from = max(start, base + split * part);
-  if (first >= end || from >= end) { return Sight(table, 0u, 0u, 0u, 0u); }
+  let begin = max(start, base + split * part);
+  if (first >= end || begin >= end) { return Sight(table, 0u, 0u, 0u, 0u); }
   let sinks = select(0u, min(params.sinks, start), split == 0u);
-  return Sight(table, first, sinks, from, min(end, base + split * part + part));
+  return Sight(table, first, sinks, begin, min(end, base + split * part + part));
 }
 ${shape.rows === 1 ? "" : sees}${softCap ? capped : ""}
 @compute @workgroup_size(WG)

@@ -5,20 +5,20 @@
  * @module
  */
 import { Effect, Result } from "effect"
-import { pagedAttention } from "../../kernels/paged_attention.ts"
 import type { Arena } from "../cache/Arena.ts"
 import type * as Batch from "../cache/Batch.ts"
 import { during, type Needs } from "../cache/Flight.ts"
 import * as Layout from "../cache/Layout.ts"
 import { tablesOf } from "../cache/Plan.ts"
 import { type RealizeError, realizeIn } from "../cache/Realize.ts"
-import { type Step, type StepGroup, upload, writeLayer } from "../cache/Step.ts"
+import { type Step, upload, writeLayer } from "../cache/Step.ts"
 import type { KvCache } from "../cache/value.ts"
-import { InvalidArgument, ShapeMismatch } from "../errors.ts"
+import { InvalidArgument, type ShapeMismatch } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
 import { rename } from "../tensor/views.ts"
 import type { States } from "./AttentionState.ts"
+import { launch } from "./launch.ts"
 import * as Window from "./Window.ts"
 
 export { dense, type DenseInput, type DenseOptions, type DenseOutput } from "./dense.ts"
@@ -99,60 +99,6 @@ const goneError = (
   }
 }
 
-/** Records the launch: q `[tokens, numQHeads, keyDim]` over the tables of one group. */
-const launch = (
-  rec: Recording.Open,
-  arena: Arena,
-  layer: number,
-  { blockTables, visible }: StepGroup,
-  q: Tensor<"f32", "tokens numQHeads headDim">,
-  window: Window.Window,
-  options: Options,
-): Result.Result<States, ShapeMismatch> => {
-  const { layout, pools } = arena
-  const { keyHeads, valueHeads, keyDim, valueDim, blockSize } = layout
-  const [tokens = 0, numQHeads = 0, headDim = 0] = q.shape
-  const shape = (axis: string, expected: number, actual: number) =>
-    Result.fail(new ShapeMismatch({ tensor: "q", axis, expected, actual }))
-  if (headDim !== keyDim) return shape("headDim", keyDim, headDim)
-  if (tokens !== visible.shape[0]) return shape("tokens", visible.shape[0]!, tokens)
-  for (const heads of [keyHeads, valueHeads]) { // a group of query heads shares one key head
-    if (numQHeads % heads !== 0) {
-      return shape("numQHeads (a multiple)", Math.ceil(numQHeads / heads) * heads, numQHeads)
-    }
-  }
-  const k = Layout.strides(layout, layer, "keys")
-  const v = Layout.strides(layout, layer, "values")
-  return Result.map(
-    Recording.launchTo(rec, pagedAttention[layout.dtype], {
-      reads: { q, keys: pools[k.pool]!, values: pools[v.pool]!, blockTables, visible },
-      writes: {
-        out: { axes: "tokens numQHeads valueDim", shape: [tokens, numQHeads, valueDim] },
-        lse: { axes: "tokens numQHeads", shape: [tokens, numQHeads] },
-      },
-      params: {
-        keyHeads,
-        valueHeads,
-        blockSize,
-        keyBase: k.base,
-        keyBlockStride: k.block,
-        keyHeadStride: k.head,
-        keySlotStride: k.slot,
-        valueBase: v.base,
-        valueBlockStride: v.block,
-        valueHeadStride: v.head,
-        valueSlotStride: v.slot,
-        scale: options.scale ?? 1 / Math.sqrt(keyDim),
-        softCap: options.softCap ?? 0,
-        window: window.last ?? 0,
-        sinks: window.sinks,
-      },
-      overrides: { WG: 64 },
-    }),
-    ({ out, lse }) => ({ out, lse }),
-  )
-}
-
 const groupWindow = (arena: Arena, group: number): Window.Window => {
   const { window } = arena.layout.groups[group]!
   return window === undefined ? Window.all : Window.last(window)
@@ -181,12 +127,12 @@ export const attend = (
     const bad = optionsError(options) ?? layerError(arena, layer)
     if (bad !== undefined) return Result.fail(bad)
     const group = Layout.groupOf(arena.layout, layer)
-    const window = options.window ?? groupWindow(arena, group)
+    const { window = groupWindow(arena, group), scale, softCap } = options
     const gone = goneError(window, rows, group)
     if (gone !== undefined) return Result.fail(gone)
     return Result.flatMap(
       writeLayer(rec, step, layer, k, v),
-      () => launch(rec, arena, layer, groups[group]!, q, window, options),
+      () => launch(rec, arena, groups[group]!, q, { layer, window, scale, softCap }),
     )
   })
 
@@ -212,7 +158,7 @@ export const prefill = (
       if (bad !== undefined) return yield* Effect.fail(bad)
       yield* realizeIn(flight, "attend to caches")
       const group = Layout.groupOf(arena.layout, layer)
-      const window = options.window ?? groupWindow(arena, group)
+      const { window = groupWindow(arena, group), scale, softCap } = options
       const rows = caches.map((cache, i): Batch.Row => ({
         tables: tablesOf(cache.node)!,
         starts: cache.starts,
@@ -224,7 +170,7 @@ export const prefill = (
       const rec = yield* Recording.Service
       const { groups } = upload(arena, rows)
       return yield* Effect.fromResult(
-        launch(rec, arena, layer, groups[group]!, q, window, options),
+        launch(rec, arena, groups[group]!, q, { layer, window, scale, softCap }),
       )
     }),
   )

@@ -60,6 +60,28 @@ export interface States {
   readonly lse: Tensor<"f32", "tokens numQHeads">
 }
 
+/** Records the merge: the plain function under `mergeAll`. */
+export const mergeTo = (
+  rec: Recording.Open,
+  outs: Tensor<"f32", "parts tokens numQHeads valueDim">,
+  lses: Tensor<"f32", "parts tokens numQHeads">,
+): Result.Result<States, ShapeMismatch> => {
+  const [parts = 0, tokens = 0, heads = 0, dim = 0] = outs.shape
+  const rows = tokens * heads
+  return Recording.launchTo(rec, mergeStates, {
+    reads: {
+      outs: { ...outs, axes: "parts rows dim", shape: [parts, rows, dim] },
+      lses: { ...lses, axes: "parts rows", shape: [lses.shape[0]!, rows] },
+    },
+    writes: {
+      out: { axes: "tokens numQHeads valueDim", shape: [tokens, heads, dim] },
+      lse: { axes: "tokens numQHeads", shape: [tokens, heads] },
+    },
+    params: {},
+    overrides: { WG: 64 },
+  })
+}
+
 /**
  * The same merge on the device, over parts along the first axis. One launch; bytes moved: the parts once.
  */
@@ -67,22 +89,4 @@ export const mergeAll = (
   outs: Tensor<"f32", "parts tokens numQHeads valueDim">,
   lses: Tensor<"f32", "parts tokens numQHeads">,
 ): Effect.Effect<States, ShapeMismatch, Recording.Recording> =>
-  Recording.op((rec) => {
-    const [parts = 0, tokens = 0, heads = 0, dim = 0] = outs.shape
-    const rows = tokens * heads
-    return Result.map(
-      Recording.launchTo(rec, mergeStates, {
-        reads: {
-          outs: { ...outs, axes: "parts rows dim", shape: [parts, rows, dim] },
-          lses: { ...lses, axes: "parts rows", shape: [lses.shape[0]!, rows] },
-        },
-        writes: {
-          out: { axes: "tokens numQHeads valueDim", shape: [tokens, heads, dim] },
-          lse: { axes: "tokens numQHeads", shape: [tokens, heads] },
-        },
-        params: {},
-        overrides: { WG: 64 },
-      }),
-      ({ out, lse }) => ({ out, lse }),
-    )
-  })
+  Recording.op((rec) => mergeTo(rec, outs, lses))

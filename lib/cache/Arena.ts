@@ -20,6 +20,8 @@ export interface Arena {
   readonly ledgers: ReadonlyArray<Ledger.Ledger>
   /** Buffers as the layout's placement divides them; block `numBlocks` of each is the dummy. */
   readonly pools: ReadonlyArray<Tensor<Layout.Storage, "pool">>
+  /** Which kernels suit the device that its pools lie on. */
+  readonly tier: Gpu.GpuShape["tier"]
   /** Open leases and effects in flight. Internal. */
   readonly owners: Set<Owner>
 }
@@ -113,7 +115,8 @@ export const make = (
       yield* Effect.addFinalizer(() => Effect.sync(() => slot.stale = "its arena is closed"))
       pools.push({ dtype: layout.dtype, axes: "pool", shape: [elements[pool]!], slot })
     }
-    return { layout, ledgers: counts.map(Ledger.make), pools, owners: new Set<Owner>() }
+    const ledgers = counts.map(Ledger.make)
+    return { layout, ledgers, pools, tier: gpu.tier, owners: new Set<Owner>() }
   })
 
 /** Blocks in use and free now, by layer group. O(blocks). */

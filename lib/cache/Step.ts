@@ -5,7 +5,7 @@
  * @module
  */
 import { Effect, Result } from "effect"
-import { CapacityExceeded, InvalidArgument, type ShapeMismatch } from "../errors.ts"
+import { CapacityExceeded, InvalidArgument, ShapeMismatch } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
 import type { Arena } from "./Arena.ts"
@@ -111,6 +111,26 @@ export const upload = (arena: Arena, rows: ReadonlyArray<Batch.Row>): Uploaded =
   }
 }
 
+/** One row a new token, as wide as the layout: a wider one would reach into other blocks. */
+const rowsError = (
+  { arena: { layout }, positions }: Step,
+  k: Tensor<"f32", string>,
+  v: Tensor<"f32", string>,
+): ShapeMismatch | undefined => {
+  const { keyHeads, keyDim: headDim, valueHeads, valueDim } = layout
+  const tokens = positions.shape[0]!
+  const needs = [
+    ["k", k, Object.entries({ tokens, keyHeads, headDim })],
+    ["v", v, Object.entries({ tokens, valueHeads, valueDim })],
+  ] as const
+  for (const [tensor, { shape }, axes] of needs) {
+    for (const [i, [axis, expected]] of axes.entries()) {
+      const actual = shape[i] ?? 0
+      if (expected !== actual) return new ShapeMismatch({ tensor, axis, expected, actual })
+    }
+  }
+}
+
 /** Writes this step's rows of one layer into the claimed slots: the plain function under attention. */
 export const writeLayer = (
   rec: Recording.Open,
@@ -122,6 +142,8 @@ export const writeLayer = (
   const { arena, groups, written } = step
   const group = arena.layout.groups.findIndex(({ layers }) => layers.includes(layer))
   const { slotMapping } = groups[group]!
+  const bad = rowsError(step, keys, values)
+  if (bad !== undefined) return Result.fail(bad)
   written.add(layer)
   return Result.flatMap(
     writeTo(rec, arena, layer, "keys", keys, 0, slotMapping, none()),

@@ -15,7 +15,7 @@ const layers: Readonly<Record<string, Layer.Layer<Gpu.Gpu, GpuUnavailable>>> = {
 export const layerOf = (
   name: string = "auto",
 ): Effect.Effect<Layer.Layer<Gpu.Gpu, GpuUnavailable>, Usage> => {
-  const layer = layers[name]
+  const layer = Object.hasOwn(layers, name) ? layers[name] : undefined
   if (layer !== undefined) return Effect.succeed(layer)
   const names = Object.keys(layers)
   const problem = `--device takes ${names.join(", ")}, and not ${name}${meant(name, names)}`

@@ -29,14 +29,14 @@ const overview = [
 ].join("\n")
 
 const main = ([name, ...args]: ReadonlyArray<string>): Effect.Effect<void, Failure> => {
-  if (name === undefined || name === "--help" || name === "help") return Output.print(overview)
-  const command = commands[name]
+  if (name === undefined || ["help", "--help", "-h"].includes(name)) return Output.print(overview)
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (command === undefined) {
-    const problem = `There is no command ${name}${meant(name, Object.keys(commands))}`
+    const problem = `There is no command "${name}"${meant(name, Object.keys(commands))}`
     return Effect.fail(new Usage({ problem }))
   }
   const options = args.includes("--") ? args.slice(0, args.indexOf("--")) : args
-  if (options.includes("--help")) {
+  if (options.includes("--help") || options.includes("-h")) {
     const { takes, does, table } = command
     return Output.print(`kvasir ${name} ${takes} [OPTIONS]: ${does}\n\n${helpOf(table)}\n`)
   }

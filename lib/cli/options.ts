@@ -99,7 +99,7 @@ export const parse = <const T extends Table>(
     for (const token of tokens) {
       if (token.kind === "positional") texts.push(token.value)
       if (token.kind !== "option") continue
-      const option = table[token.name]
+      const option = Object.hasOwn(table, token.name) ? table[token.name] : undefined
       if (option === undefined) {
         const problem = `There is no option ${token.rawName}${meant(token.name, names, "--")}`
         return yield* Result.fail(new Usage({ problem }))

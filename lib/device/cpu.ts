@@ -70,6 +70,7 @@ const make = (options: Options): Gpu.GpuShape => {
     adapter,
     software: false,
     limits: { maxBufferBytes },
+    weights: "stored",
     features,
     create: (size) => {
       try {
@@ -108,6 +109,7 @@ const make = (options: Options): Gpu.GpuShape => {
         })
         return turn
       }),
+    tier: "general",
     chain: { steps: 1, ahead: 0 },
     read: (buffer, size) => Effect.sync(() => memory(buffer).slice(0, size)),
     live: () => ({ buffers, bytes }),

@@ -30,6 +30,8 @@ export interface GpuShape {
   readonly software: boolean
   /** Bytes of the largest buffer that can be made and bound. */
   readonly limits: { readonly maxBufferBytes: number }
+  /** How it wants a model's matrices: as files store them, or tiled for register kernels. */
+  readonly weights: "stored" | "tiled"
   /** Optional features the adapter lists. */
   readonly features: ReadonlyArray<string>
   readonly create: (bytes: number) => Result.Result<Buffer, GpuFault>
@@ -44,6 +46,11 @@ export interface GpuShape {
   ) => Effect.Effect<unknown, DeviceError, Scope.Scope>
   /** Runs the work in order, after all submits before it; when it succeeds the device has accepted it. */
   readonly submit: (work: ReadonlyArray<Work>) => Effect.Effect<void, DeviceError>
+  /**
+   * Which kernels run best, where there are several for one task: the general ones, whose twins are the
+   * reference, or those that hold a thread's work in registers, made for each shape.
+   */
+  readonly tier: "general" | "registers"
   /** How a loop of small steps is best run here. */
   readonly chain: Chain
   readonly read: (buffer: Buffer, bytes: number) => Effect.Effect<ArrayBuffer, DeviceError>

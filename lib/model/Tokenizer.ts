@@ -1,17 +1,18 @@
 /**
- * Text to token ids and back: byte-level BPE.
+ * Text to token ids and back: byte-level BPE, and vocabularies with scores and byte tokens.
  *
- * Ids of a text come from `@huggingface/tokenizers`. Text of ids is the bytes of the tokens, one after
- * the other, read as UTF-8: nothing is cleaned up, so decoding what was encoded gives the text again.
+ * Text of ids is the bytes of the tokens, one after the other, read as UTF-8: nothing is cleaned up, so
+ * decoding what was encoded gives the text again (`encode` names the two exceptions).
  *
  * @module
  */
-import { Tokenizer as Encoder } from "@huggingface/tokenizers"
 import { Result } from "effect"
-import { type BadModelFile, InvalidArgument, type UnsupportedModel } from "../errors.ts"
-import type { Metadata } from "./Gguf.ts"
+import { type BadModelFile, InvalidArgument, UnsupportedModel } from "../errors.ts"
+import * as Gguf from "./Gguf.ts"
+import * as byteLevel from "./tokenizer/byte_level.ts"
+import * as scored from "./tokenizer/scored.ts"
 import * as utf8 from "./tokenizer/utf8.ts"
-import { kinds, literal, read, type Vocabulary } from "./tokenizer/vocabulary.ts"
+import { type Coder, ends, kinds, literal, read, type Vocabulary } from "./tokenizer/vocabulary.ts"
 
 /** A vocabulary, ready for use. */
 export interface Tokenizer {
@@ -25,6 +26,8 @@ export interface Tokenizer {
   readonly addBos: boolean
   /** Whether `addSpecial` puts EOS last. */
   readonly addEos: boolean
+  /** Ids that end an answer: EOS, the end of a turn, and what chat templates write there. */
+  readonly stops: ReadonlySet<number>
   /** Ids of control tokens: they steer the model and are not part of its prose. */
   readonly special: ReadonlySet<number>
   /** Bytes of all tokens, one after the other. */
@@ -33,56 +36,55 @@ export interface Tokenizer {
   readonly starts: ArrayLike<number>
   /** The ids of a text, without checks. */
   readonly ids: (text: string) => ReadonlyArray<number>
+  /** The texts that decoding the ids of a text may give, when nothing of it was lost. */
+  readonly returns: (text: string) => ReadonlyArray<string>
 }
 
-const encoder = ({ tokens, types, merges, pre }: Vocabulary): Encoder => {
-  const split = (Regex: string) => ({ type: "Split", pattern: { Regex }, behavior: "Isolated" })
-  return new Encoder({
-    added_tokens: tokens.flatMap((content, id) =>
-      literal(types[id]) && content !== ""
-        ? [{ id, content, special: true, normalized: false }]
-        : []
-    ),
-    normalizer: null,
-    pre_tokenizer: {
-      type: "Sequence",
-      pretokenizers: [...pre.splits.map(split), { type: "ByteLevel", use_regex: false }],
-    },
-    model: {
-      type: "BPE",
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-      merges,
-      ignore_merges: pre.ignoreMerges,
-    },
-    post_processor: null,
-    decoder: null,
-  }, {})
+/** Kinds of vocabularies, by `tokenizer.ggml.model`. */
+const coders: ReadonlyMap<string, typeof byteLevel.read> = new Map([
+  ["gpt2", byteLevel.read],
+  ["llama", scored.read],
+])
+
+/** The bytes of all tokens in one buffer: an array for each would take more memory than they do. */
+const pack = (
+  { tokens, types }: Vocabulary,
+  coder: Coder,
+): Pick<Tokenizer, "bytes" | "starts"> => {
+  const starts = new Uint32Array(tokens.length + 1)
+  // No letter of a token stands for more bytes than its own UTF-8 has.
+  const bytes = new Uint8Array(tokens.reduce((sum, token) => sum + 3 * token.length, 0))
+  for (const [id, token] of tokens.entries()) {
+    const part = literal(types[id]) ? utf8.encode(token) : coder.bytes(token, types[id])
+    bytes.set(part, starts[id])
+    starts[id + 1] = starts[id]! + part.length
+  }
+  return { bytes: bytes.slice(0, starts[tokens.length]), starts }
 }
 
 /** Makes the tokenizer of a file. */
 export const fromGguf = (
-  gguf: Metadata,
+  gguf: Gguf.Metadata,
 ): Result.Result<Tokenizer, BadModelFile | UnsupportedModel> =>
-  Result.map(read(gguf), (vocabulary) => {
-    const { tokens, types, bos, eos, addBos, addEos } = vocabulary
-    const parts = tokens.map((token, id) =>
-      literal(types[id]) ? utf8.encode(token) : utf8.unspell(token)
-    )
-    const starts = new Uint32Array(parts.length + 1)
-    parts.forEach((part, id) => starts[id + 1] = starts[id]! + part.length)
-    const bytes = new Uint8Array(starts[parts.length]!)
-    parts.forEach((part, id) => bytes.set(part, starts[id]))
-    const inner = encoder(vocabulary)
+  Result.gen(function* () {
+    const model = yield* Gguf.string(gguf, "tokenizer.ggml.model")
+    const readCoder = coders.get(model)
+    if (readCoder === undefined) {
+      const supported = [...coders.keys()].map((name) => `"${name}"`).join(" or ")
+      return yield* Result.fail(
+        new UnsupportedModel({ what: "tokenizer", value: Gguf.quote(model), supported }),
+      )
+    }
+    const vocabulary = yield* read(gguf)
+    const { tokens, types } = vocabulary
+    const coder = yield* readCoder(gguf, vocabulary)
     return {
       vocabSize: tokens.length,
-      bos,
-      eos,
-      addBos,
-      addEos,
+      ...yield* ends(gguf, vocabulary, coder.addBos),
       special: new Set(tokens.keys().filter((id) => types[id] === kinds.control)),
-      bytes,
-      starts,
-      ids: (text) => inner.encode(text, { add_special_tokens: false }).ids,
+      ...pack(vocabulary, coder),
+      ids: coder.ids,
+      returns: coder.returns,
     }
   })
 
@@ -118,7 +120,8 @@ const refuse = (text: string, need: string) =>
  * The ids of a text. Special tokens written out in it become their ids; with `addSpecial`, BOS and EOS
  * are added as the model wants.
  *
- * The ids give the text back when decoded. Fails with `InvalidArgument` where they could not: half a
+ * The ids give the text back when decoded, but for two habits of vocabularies with scores: `▁` reads as a
+ * space, and some put a space before a text. Fails with `InvalidArgument` where they could not: half a
  * surrogate pair, or a character for which the vocabulary lacks bytes (most have all; SmolLM2 has
  * not). About linear in the text.
  */
@@ -129,9 +132,10 @@ export const encode = (
 ): Result.Result<ReadonlyArray<number>, InvalidArgument> => {
   const half = text.isWellFormed() ? undefined : /\p{Surrogate}/u.exec(text)?.[0]
   if (half !== undefined) return refuse(half, "part of a whole surrogate pair")
-  const kept = (text: string, ids = self.ids(text)) => textOf(self, ids) === text
+  const kept = (text: string, ids = self.ids(text)) =>
+    self.returns(text).includes(textOf(self, ids))
   const ids = self.ids(text)
-  // The library drops what it has no token for, and says nothing.
+  // What has no token was dropped.
   if (!kept(text, ids)) {
     const lost = [...new Set(text)].find((letter) => !kept(letter))
     return refuse(lost ?? text.slice(0, 64), "of bytes that this vocabulary has tokens for")

@@ -2,9 +2,17 @@
 import { Effect, type Scope } from "effect"
 import type { Weight } from "../../kernels/decode.ts"
 import * as Gpu from "../device/Gpu.ts"
-import { BadModelFile, type GpuFault, type ShapeMismatch, UnsupportedModel } from "../errors.ts"
+import {
+  BadModelFile,
+  type GpuFault,
+  type InvalidArgument,
+  type ShapeMismatch,
+  UnsupportedModel,
+} from "../errors.ts"
 import * as DTypes from "../tensor/DType.ts"
+import { turns as turnsOf } from "../tensor/rope.ts"
 import * as Shape from "../tensor/Shape.ts"
+import type { Matrix } from "../tensor/Matrix.ts"
 import type { Tensor } from "../tensor/value.ts"
 import type { Config } from "./Config.ts"
 import * as Gguf from "./Gguf.ts"
@@ -22,20 +30,21 @@ const layerAxes = {
   ffn_down: "model ffn",
 } as const
 
-/** Norms are f32; matrices may be in any stored form. */
-type Stored<A extends string> = A extends `${string} ${string}` ? Tensor<Weight, A>
-  : Tensor<"f32", A>
+/** Norms are f32; matrices are in the form and the parts that the device wants. */
+type Stored<A extends string> = A extends `${string} ${string}` ? Matrix<A> : Tensor<"f32", A>
 
 /** One layer, by the names files use. */
 export type Layer = { readonly [K in keyof typeof layerAxes]: Stored<(typeof layerAxes)[K]> }
 
 /** All of them. */
 export interface Weights {
-  readonly embed: Tensor<Weight, "vocab model">
+  readonly embed: Matrix<"vocab model">
   readonly layers: ReadonlyArray<Layer>
   readonly norm: Tensor<"f32", "model">
   /** The same tensor as `embed` where the file has none of its own. */
-  readonly head: Tensor<Weight, "vocab model">
+  readonly head: Matrix<"vocab model">
+  /** Frequencies of the rotary embedding. */
+  readonly turns: Tensor<"u32", "pairs two">
   /** Bytes on the device. */
   readonly bytes: number
 }
@@ -47,11 +56,16 @@ export interface Progress {
 }
 
 /** What loading weights may fail with. */
-export type WeightsError = BadModelFile | UnsupportedModel | ShapeMismatch | GpuFault
+export type WeightsError =
+  | BadModelFile
+  | UnsupportedModel
+  | ShapeMismatch
+  | InvalidArgument
+  | GpuFault
 
 /**
- * Reads and uploads every tensor, one at a time, so that the peak is the weights and one tensor more.
- * Refuses a file with a tensor that is missing, misshapen or unknown (its effect would be left out).
+ * Reads and uploads every tensor, one at a time, so that the peak is the weights and one tensor more, or two
+ * where the device wants it tiled. Refuses a file with a tensor that is missing, misshapen or unknown (its effect would be left out).
  */
 export const load: (
   source: Source,
@@ -94,7 +108,9 @@ export const load: (
     }
     const { buffer } = yield* Gguf.tensorBytes(source, info)
     const data = DTypes.view(dtype, buffer, Shape.size(shape))
-    const made = yield* Gpu.upload(dtype, axes as string, sizes, data)
+    const made = axes.includes(" ")
+      ? yield* Gpu.uploadMatrix(dtype, axes as string, sizes, data)
+      : yield* Gpu.upload(dtype, axes as string, sizes, data)
     unread.delete(name)
     done += info.bytes
     yield* progress({ done, total })
@@ -104,7 +120,7 @@ export const load: (
   const layers: Array<Layer> = []
   const embed = yield* tensor("token_embd.weight", "vocab model")
   for (let i = 0; i < config.layers; i++) {
-    const layer: Record<string, Tensor<Weight, string>> = {}
+    const layer: Record<string, Matrix<string>> = {}
     for (const [name, axes] of Object.entries(layerAxes)) {
       layer[name] = yield* tensor(`blk.${i}.${name}.weight`, axes)
     }
@@ -118,5 +134,8 @@ export const load: (
     const supported = "a Llama without biases, frequency factors and experts"
     return yield* new UnsupportedModel({ what: "tensors include", value: `"${name}"`, supported })
   }
-  return { embed, layers, norm, head, bytes: done }
+  const frequencies = yield* Effect.fromResult(turnsOf(config))
+  const pairs = frequencies.length / 2
+  const turns = yield* Gpu.upload("u32", "pairs two", { pairs, two: 2 }, frequencies)
+  return { embed, layers, norm, head, turns, bytes: done }
 })

@@ -11,11 +11,12 @@ type Hidden = Tensor.Tensor<"f32", "tokens model">
 
 const attention = Effect.fnUntraced(function* (
   config: Config,
-  w: Layer,
+  { turns, layers }: Weights,
   x: Hidden,
   step: Step,
   layer: number,
 ) {
+  const w = layers[layer]!
   const { numQHeads, numKvHeads, headDim, eps } = config
   const h = yield* Tensor.rmsNorm(x, w.attn_norm, { eps })
   const q = yield* Effect.fromResult(
@@ -37,8 +38,8 @@ const attention = Effect.fnUntraced(function* (
     }),
   )
   const { out } = yield* Attention.attend(step, layer, {
-    q: yield* Tensor.rope(q, step.positions, config),
-    k: yield* Tensor.rope(k, step.positions, config),
+    q: yield* Tensor.rope(q, step.positions, turns, config),
+    k: yield* Tensor.rope(k, step.positions, turns, config),
     v,
   })
   return yield* Tensor.linear(Tensor.join(out, "numQHeads valueDim", "qDim"), w.attn_output)
@@ -67,7 +68,7 @@ export const forward: (
 ) {
   let x: Hidden = yield* Tensor.embed(ids, weights.embed)
   for (const [i, layer] of weights.layers.entries()) {
-    x = yield* Tensor.add(x, yield* attention(config, layer, x, step, i))
+    x = yield* Tensor.add(x, yield* attention(config, weights, x, step, i))
     x = yield* Tensor.add(x, yield* feedForward(config, layer, x))
   }
   return yield* Tensor.rmsNorm(x, weights.norm, config)

@@ -18,6 +18,12 @@ const init = <A extends string>(x: Shape.Shaped<A>): Shape.Shaped<Init<A>> => ({
   shape: x.shape.slice(0, -1),
 })
 
+/**
+ * More lanes for long rows: lavapipe leaves its loops, and says nothing, when a thread has gone round 65,535
+ * times in all of them together (its LP_MAX_TGSI_LOOP_ITERATIONS), and `sample` reads a row up to 19 times.
+ */
+const lanes = (n: number): { readonly WG: number } => n > 2 ** 17 ? { WG: 128 } : workgroup
+
 /** Fails where there is nothing to choose from. */
 const some = (x: Tensor<"f32", string>): ShapeMismatch | undefined =>
   x.shape.at(-1) === 0
@@ -36,7 +42,7 @@ export const argmaxTo = <A extends `${string} ${string}`>(
       reads: { x },
       writes: { out: init<A>(x) },
       params: {},
-      overrides: workgroup,
+      overrides: lanes(x.shape.at(-1)!),
     }),
     (made) => made.out,
   )
@@ -91,7 +97,7 @@ export const sampleTo = <A extends `${string} ${string}`, P extends string>(
       reads: { logits, noise },
       writes: { out: init<A>(logits) },
       params: { temperature, topK, topP, minP },
-      overrides: workgroup,
+      overrides: lanes(logits.shape.at(-1)!),
     }),
     (made) => made.out,
   )

@@ -1,16 +1,22 @@
 /** Products that contract the last axis by name. @module */
 import { Result } from "effect"
-import type { Weight } from "../../kernels/decode.ts"
+import { gemm } from "../../kernels/gemm.ts"
+import { gemv } from "../../kernels/gemv.ts"
 import { workgroup } from "../../kernels/grid.ts"
+import type { Kernel } from "../../kernels/kernel.ts"
 import { linear as kernels } from "../../kernels/linear.ts"
+import { gemmF32, gemvF32 } from "../../kernels/linear_f32.ts"
 import { matmul as matmulKernel } from "../../kernels/matmul.ts"
+import { isTiled } from "../../kernels/tile.ts"
 import type { ShapeMismatch } from "../errors.ts"
+import { concatTo } from "./arrange.ts"
 import { wholeBlocks } from "./blocks.ts"
+import { type Matrix, type Part, partsOf, type Tiled, type Weight } from "./Matrix.ts"
 import * as Recording from "./Recording.ts"
 import * as Shape from "./Shape.ts"
 import type { Op, Tensor } from "./value.ts"
 
-export type { Weight }
+export type { Matrix, Part, Rows, Tiled, Weight } from "./Matrix.ts"
 
 /** `x` with its last axis replaced. */
 const contracted = <A extends string, N extends string>(
@@ -22,34 +28,77 @@ const contracted = <A extends string, N extends string>(
   shape: [...x.shape.slice(0, -1), size],
 })
 
-/** The plain function under `linear`. */
-export const linearTo = <A extends string, O extends string>(
+/** What the kernels under `linear` have in common. */
+interface Product {
+  readonly name: string
+  readonly bindings: {
+    readonly x: "read f32[rows k]"
+    readonly weight: `read ${Weight | Tiled}[n k]`
+    readonly out: "write f32[rows n]"
+  }
+  readonly overrides: { readonly WG: "u32" }
+  readonly params: { readonly rows: "u32"; readonly k: "u32"; readonly n: "u32" }
+}
+
+/** Threads of a workgroup of the register kernels: eight read a tile straight ahead. */
+const lanes = { WG: 8 }
+
+/** Registers where the form and the sizes allow it, and several rows of x a thread where there are several. */
+const chosen = (
+  dtype: Weight | Tiled,
+  rows: number,
+  k: number,
+): readonly [Kernel<Product>, { readonly WG: number }] => {
+  if (isTiled(dtype)) return [rows > 1 ? gemm[dtype] : gemv[dtype], lanes]
+  if (dtype === "f32" && k > 0 && k % 4 === 0) return [rows > 1 ? gemmF32 : gemvF32, lanes]
+  return [kernels[dtype], workgroup]
+}
+
+const partTo = <A extends string, O extends string>(
   rec: Recording.Open,
   x: Tensor<"f32", A>,
-  w: Tensor<Weight, `${O} ${Shape.Last<A>}`>,
+  w: Part<`${O} ${Shape.Last<A>}`>,
 ): Result.Result<Tensor<"f32", Shape.ReplaceLast<A, O>>, ShapeMismatch> => {
   const bad = wholeBlocks("w", w)
   if (bad !== undefined) return Result.fail(bad)
-  const out = contracted<A, O>(x, Shape.words(w.axes)[0]!, w.shape[0]!)
+  const [n, k] = w.shape as readonly [number, number]
+  const [kernel, overrides] = chosen(w.dtype, Shape.size(x.shape.slice(0, -1)), k)
   return Result.map(
-    Recording.launchTo(rec, kernels[w.dtype], {
+    Recording.launchTo(rec, kernel, {
       reads: { x, weight: w },
-      writes: { out },
+      writes: { out: contracted<A, O>(x, Shape.words(w.axes)[0]!, n) },
       params: {},
-      overrides: workgroup,
+      overrides,
     }),
     (made) => made.out,
   )
 }
 
+/** The plain function under `linear`. */
+export const linearTo = <A extends string, O extends string>(
+  rec: Recording.Open,
+  x: Tensor<"f32", A>,
+  w: Matrix<`${O} ${Shape.Last<A>}`>,
+): Result.Result<Tensor<"f32", Shape.ReplaceLast<A, O>>, ShapeMismatch> =>
+  Result.gen(function* () {
+    const last = Shape.words(w.axes)[0] as Shape.AxisOf<Shape.ReplaceLast<A, O>> // by its definition
+    let all: Tensor<"f32", Shape.ReplaceLast<A, O>> | undefined
+    for (const part of partsOf(w)) {
+      const some = yield* partTo<A, O>(rec, x, part)
+      all = all === undefined ? some : yield* concatTo(rec, all, some, last)
+    }
+    return all!
+  })
+
 /**
- * Multiplies by a weight stored `[out, in]` in any form: the last axis of `x` is contracted by name, and the
- * first axis of `w` takes its place. The sums are f32 or better, and a row's result does not depend on the
- * other rows. Fails with `ShapeMismatch` also where rows of a quantised `w` are not whole blocks of 32.
+ * Multiplies by a weight `[out, in]` in any form, also in several parts: the last axis of `x` is contracted by
+ * name, and the first axis of `w` takes its place. The sums are f32 or better, and a row's result does not
+ * depend on the other rows (bit by bit on the CPU; a GPU sums one row alone in another order). Fails with
+ * `ShapeMismatch` also where rows of a quantised `w` are not whole blocks of 32.
  */
 export const linear = <A extends string, O extends string>(
   x: Tensor<"f32", A>,
-  w: Tensor<Weight, `${O} ${Shape.Last<A>}`>,
+  w: Matrix<`${O} ${Shape.Last<A>}`>,
 ): Op<"f32", Shape.ReplaceLast<A, O>> => Recording.op((rec) => linearTo(rec, x, w))
 
 /** The plain function under `matmul`. */

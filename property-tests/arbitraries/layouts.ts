@@ -56,7 +56,7 @@ export const layout: fc.Arbitrary<Layout.Options> = fc.record({
 export const config: fc.Arbitrary<Config> = fc.tuple(
   layout,
   fc.constantFrom(3, 4, 8, 16, 40),
-  fc.constantFrom(0, 0, 2),
+  fc.constantFrom(0, 2, -1),
 ).map(([layout, blocks, more]) => ({
   layout,
   numBlocks: (layout.groups ?? [0]).map((_, group) => blocks + group * more),

@@ -1,5 +1,5 @@
 /** Recorded attention over ragged rows: the oracle, and the paged path. @module */
-import { Effect, Result, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { LSE_EMPTY } from "../../kernels/constants.ts"
 import { Arena, Attention, Gpu, KvCache, Layout, Lease, Program, Window } from "../../mod.ts"
 import { all, check, type Checked, type Distance, numbers, refused, skipped } from "./checked.ts"

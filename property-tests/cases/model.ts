@@ -54,38 +54,36 @@ const continuation = (
 }
 
 const comparePrompt = (
-  llama: Llama,
+  llama: Llama.Llama,
   { prompt, ids }: typeof Case.Type,
   mode: typeof Mode.Type,
 ): Effect.Effect<Distance, Llama.GenerateError, Gpu> =>
-  Effect.map(
-    Stream.runCollect(Llama.generate(llama, prompt, {
-      temperature: 0,
-      ignoreEos: true,
-      maxTokens: mode.greedy.length,
-      topLogits: llama.config.vocab,
-    })),
-    (events) => {
-      const read = events.find((event) => event._tag === "Prompt")?.ids ?? []
-      const said = events.filter((event) => event._tag === "Token")
-      const logits = said[0]?.topLogits ?? []
-      const of = new Map(logits)
-      const expected = mode.top20.map(([, logit]) => logit)
-      const first = all(
-        equal("prompt ids", read, ids),
-        numbers("logits", mode.top20.map(([id]) => of.get(id) ?? NaN), expected, tolerance),
-        // By rank too, so that no other token stands among them.
-        numbers("ranks", logits.slice(0, 20).map(([, logit]) => logit), expected, tolerance),
-        numbers(
-          "logsumexp",
-          [logsumexp(logits.map(([, logit]) => logit))],
-          [mode.logsumexp],
-          tolerance,
-        ),
-      )
-      return all(first, continuation(said.map(({ id }) => id), mode, first.error))
-    },
-  )
+  Effect.gen(function* () {
+    const said = (options: Llama.GenerateOptions) => {
+      const greedy = { ...options, temperature: 0, ignoreEos: true }
+      return Stream.runCollect(Llama.generate(llama, prompt, greedy))
+    }
+    const first = yield* said({ maxTokens: 1, topLogits: llama.config.vocab })
+    const read = first.find((event) => event._tag === "Prompt")?.ids ?? []
+    const logits = first.find((event) => event._tag === "Token")?.topLogits ?? []
+    const of = new Map(logits)
+    const expected = mode.top20.map(([, logit]) => logit)
+    const distribution = all(
+      equal("prompt ids", read, ids),
+      numbers("logits", mode.top20.map(([id]) => of.get(id) ?? NaN), expected, tolerance),
+      // By rank too, so that no other token stands among them.
+      numbers("ranks", logits.slice(0, 20).map(([, logit]) => logit), expected, tolerance),
+      numbers(
+        "logsumexp",
+        [logsumexp(logits.map(([, logit]) => logit))],
+        [mode.logsumexp],
+        tolerance,
+      ),
+    )
+    const rest = yield* said({ maxTokens: mode.greedy.length })
+    const tokens = rest.flatMap((event) => event._tag === "Token" ? [event.id] : [])
+    return all(distribution, continuation(tokens, mode, distribution.error))
+  })
 
 const checkMode = (
   { cases, nll }: typeof File.Type,

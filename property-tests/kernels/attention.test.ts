@@ -6,7 +6,8 @@ import { mergeStates } from "../../kernels/merge_states.ts"
 import { pagedAttention } from "../../kernels/paged_attention.ts"
 import { type Pool, pools } from "../../kernels/pool.ts"
 import { close, property, type Run, type Runner } from "./harness.ts"
-import { decoded, floats, halves, integers, seed, stored, upTo } from "./values.ts"
+import { type Case, type Laid, laidOut, launchOf, naive } from "./positions.ts"
+import { floats, seed, upTo } from "./values.ts"
 
 const heads = fc.constantFrom([1, 1, 1], [3, 1, 3], [4, 2, 2], [6, 3, 2], [8, 2, 4])
 
@@ -25,136 +26,10 @@ const cases = fc.record({
   softCap: fc.constantFrom(0, 0.5, 20),
   seed,
 })
-type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never
-
-/** Whether a position is seen, in words. */
-const sees = (
-  { window, sinks }: Case,
-  [, first, position]: ReadonlyArray<number>,
-  p: number,
-): boolean => p >= first! && p <= position! && (window === 0 || position! - p < window || p < sinks)
-
-/** Both pools as [block][slot][head][dim], all poison but what some token sees; blocks shuffled by seed. */
-const laidOut = (given: Case, dtype: Pool, poison: number) => {
-  const { blockSize, rows, keyDim, valueDim, heads: [numQHeads, keyHeads, valueHeads] } = given
-  const maxBlocks = Math.max(...rows.map(({ length }) => Math.ceil(length / blockSize)))
-  const batch = rows.length
-  const shuffled = [...integers(given.seed, batch * maxBlocks, 1 << 30)]
-    .map((key, id) => ({ key, id })).toSorted((a, b) => a.key - b.key)
-  const blockTables = Uint32Array.from(shuffled, ({ id }) => id)
-  const visible = rows.flatMap(({ length, queries, first }, row) =>
-    Array.from({ length: Math.min(queries, length) }, (_, i) => {
-      const position = length - Math.min(queries, length) + i
-      return [row, Math.min(first, position + 1), position]
-    })
-  )
-  const slotOf = (row: number, p: number) =>
-    blockTables[row * maxBlocks + Math.floor(p / blockSize)]! * blockSize + p % blockSize
-  const seen = new Set(
-    visible.flatMap((token) =>
-      [...Array(token[2]! + 1).keys()].filter((p) => sees(given, token, p)).map((p) =>
-        slotOf(token[0]!, p)
-      )
-    ),
-  )
-  const pool = (from: number, heads: number, dim: number) => {
-    const width = dim + dim % 2
-    const size = batch * maxBlocks * blockSize * heads * width
-    const data = stored(dtype, from, size) as Float32Array | Uint16Array
-    const bad = dtype === "f32" ? poison : halves(dtype, Float32Array.of(poison))[0]!
-    const values = decoded(dtype, data)
-    return {
-      data: data.map((x, i) => seen.has(Math.floor(i / (heads * width))) ? x : bad),
-      row: (slot: number, head: number) =>
-        values.slice((slot * heads + head) * width, (slot * heads + head) * width + dim),
-      strides: [blockSize * heads * width, width, heads * width] as const,
-    }
-  }
-  return {
-    numQHeads: numQHeads!,
-    keyHeads: keyHeads!,
-    valueHeads: valueHeads!,
-    maxBlocks,
-    blockTables,
-    visible,
-    slotOf,
-    keys: pool(given.seed + 1, keyHeads!, keyDim),
-    values: pool(given.seed + 2, valueHeads!, valueDim),
-    q: floats(given.seed + 3, visible.length * numQHeads! * keyDim),
-  }
-}
-type Laid = ReturnType<typeof laidOut>
 
 const attend = async (run: Run, given: Case, dtype: Pool, laid: Laid) => {
-  const { keyDim, valueDim, blockSize, window, sinks, softCap } = given
-  const { numQHeads, keyHeads, valueHeads, maxBlocks, keys, values } = laid
-  const [keyBlockStride, keyHeadStride, keySlotStride] = keys.strides
-  const [valueBlockStride, valueHeadStride, valueSlotStride] = values.strides
-  const { out, lse } = await run(pagedAttention[dtype], {
-    axes: {
-      tokens: laid.visible.length,
-      numQHeads,
-      keyDim,
-      valueDim,
-      keyPool: keys.data.length,
-      valuePool: values.data.length,
-      batch: laid.blockTables.length / maxBlocks,
-      maxBlocks,
-      three: 3,
-    },
-    given: {
-      q: laid.q,
-      keys: keys.data,
-      values: values.data,
-      blockTables: laid.blockTables,
-      visible: Uint32Array.from(laid.visible.flat()),
-    },
-    params: {
-      keyHeads,
-      valueHeads,
-      blockSize,
-      keyBase: 0,
-      keyBlockStride,
-      keyHeadStride,
-      keySlotStride,
-      valueBase: 0,
-      valueBlockStride,
-      valueHeadStride,
-      valueSlotStride,
-      scale: 1 / Math.sqrt(keyDim),
-      softCap,
-      window,
-      sinks,
-    },
-  })
+  const { out, lse } = await run(pagedAttention[dtype], launchOf(given, laid))
   return { out: out as Float32Array, lse: lse as Float32Array }
-}
-
-/** The oracle: a list of positions, no blocks, f64. */
-const naive = (given: Case, laid: Laid) => {
-  const { keyDim, valueDim, softCap } = given
-  const out: Array<number> = [], lse: Array<number> = []
-  for (const [t, token] of laid.visible.entries()) {
-    const positions = [...Array(token[2]! + 1).keys()].filter((p) => sees(given, token, p))
-    for (let h = 0; h < laid.numQHeads; h++) {
-      const q = laid.q.subarray((t * laid.numQHeads + h) * keyDim)
-      const group = (heads: number) => Math.floor(h / (laid.numQHeads / heads))
-      const scores = positions.map((p) => {
-        const k = laid.keys.row(laid.slotOf(token[0]!, p), group(laid.keyHeads))
-        const s = k.reduce((sum, x, i) => sum + x * q[i]!, 0) / Math.sqrt(keyDim)
-        return softCap === 0 ? s : softCap * Math.tanh(s / softCap)
-      })
-      const sum = scores.reduce((sum, s) => sum + Math.exp(s), 0)
-      const mean = new Array<number>(valueDim).fill(0)
-      for (const [i, p] of positions.entries()) {
-        const v = laid.values.row(laid.slotOf(token[0]!, p), group(laid.valueHeads))
-        for (let d = 0; d < valueDim; d++) mean[d]! += Math.exp(scores[i]!) / sum * v[d]!
-      }
-      out.push(...mean)
-      lse.push(positions.length === 0 ? LSE_EMPTY : Math.log(sum))
-    }
-  }
-  return { out, lse }
 }
 
 for (const dtype of pools) {

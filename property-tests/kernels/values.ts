@@ -1,7 +1,7 @@
 /** Numbers for kernels' properties: stored in any form from a seed, and read again by the letter of the format. @module */
 import fc from "fast-check"
 import { bf16OfBits, bitsOf, f16OfBits } from "../../kernels/half.ts"
-import type { ArrayOf, DType, Quantised } from "../../kernels/kernel.ts"
+import type { ArrayOf, DType, Quantised, Tiled } from "../../kernels/kernel.ts"
 import { randomBits } from "../../kernels/noise.ts"
 import { formats } from "../../lib/tensor/DType.ts"
 
@@ -22,7 +22,10 @@ export const floats = (from: number, n: number): Float32Array =>
 export const integers = (from: number, n: number, below: number): Uint32Array =>
   Uint32Array.from({ length: n }, (_, i) => randomBits(from, 2, i) % below)
 
-const isQuantised = (dtype: DType): dtype is Quantised => formats[dtype].elements > 1
+/** How files and caches store numbers. */
+export type Stored = Exclude<DType, Tiled>
+
+const isQuantised = (dtype: Stored): dtype is Quantised => formats[dtype].elements > 1
 
 // Scales are f16 of 2^-7 … 2^-3, of both signs; the minimum of q4_1 alike.
 const blocks = (dtype: Quantised, from: number, n: number): Uint8Array => {
@@ -43,7 +46,7 @@ export const halves = (dtype: "f16" | "bf16", x: Float32Array): Uint16Array =>
   Uint16Array.from(bitsOf(x), dtype === "f16" ? f16OfBits : bf16OfBits)
 
 /** `n` stored numbers; n is a multiple of 32 where they are stored in blocks. */
-export const stored = (dtype: DType, from: number, n: number): ArrayOf[DType] => {
+export const stored = (dtype: Stored, from: number, n: number): ArrayOf[Stored] => {
   if (isQuantised(dtype)) return blocks(dtype, from, n)
   if (dtype === "f32") return floats(from, n)
   if (dtype === "u32") return integers(from, n, 1000)
@@ -60,7 +63,7 @@ const half = (view: DataView, at: number): number => {
 }
 
 /** All of a stored array as numbers, one by one, as the format's description says. */
-export const decoded = (dtype: DType, x: ArrayOf[DType]): ReadonlyArray<number> => {
+export const decoded = (dtype: Stored, x: ArrayOf[DType]): ReadonlyArray<number> => {
   const view = new DataView(x.buffer, x.byteOffset, x.byteLength)
   const { elements, bytes } = formats[dtype]
   return Array.from({ length: x.byteLength / bytes * elements }, (_, i) => {

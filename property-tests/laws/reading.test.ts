@@ -1,21 +1,10 @@
-/** Laws 6, 7, 8 and 9: what reading gives depends on the tokens only. @module */
-import { Effect, Result } from "effect"
+/** Laws 6, 8 and 9: what reading gives depends on the tokens only. @module */
+import { Result } from "effect"
 import fc from "fast-check"
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import process from "node:process"
-import {
-  Attention,
-  AttentionState,
-  Gpu,
-  KvCache,
-  type Layout,
-  Lease,
-  Program,
-  Recording,
-  Window,
-} from "../../mod.ts"
-import { capacity, layout } from "../arbitraries/layouts.ts"
+import { Attention, KvCache, type Layout, Lease, Window } from "../../mod.ts"
+import { layout } from "../arbitraries/layouts.ts"
 import {
   layouts,
   queries,
@@ -23,14 +12,10 @@ import {
   question,
   type Sequence,
 } from "../arbitraries/readings.ts"
-import { rounding, rowsOf } from "../models/readings.ts"
+import { runs } from "../arbitraries/runs.ts"
+import { near, rounding, rowsOf } from "../models/readings.ts"
 import * as Shelf from "../models/shelf.ts"
 
-const { RUNS, FC_SEED } = process.env
-const runs = (share: number) => ({
-  numRuns: Math.ceil(Number(RUNS ?? 100) * share),
-  ...(FC_SEED === undefined ? {} : { seed: Number(FC_SEED) }),
-})
 const long = { timeout: 120_000 }
 
 /**
@@ -41,19 +26,6 @@ const tolerance: { readonly [D in Layout.Storage]: number } = {
   f32: rounding,
   f16: rounding,
   bf16: rounding,
-}
-
-const near = (
-  name: string,
-  got: ArrayLike<number>,
-  want: ArrayLike<number>,
-  within: number,
-): void => {
-  assert.equal(got.length, want.length, name)
-  for (let i = 0; i < want.length; i++) {
-    const same = Math.abs(got[i]! - want[i]!) <= within || got[i] === want[i]
-    if (!same) assert.fail(`${name}: [${i}] is ${got[i]}, not ${want[i]}`)
-  }
 }
 
 /** Row numbers of a sequence's queries. */
@@ -115,7 +87,7 @@ test(
           Shelf.end(shelf)
         }
       }),
-      runs(1),
+      runs(100),
     )
   },
 )
@@ -133,7 +105,7 @@ test("Attention.prefill() gives a row the same bits alone and in any batch", lon
       assert.deepEqual([...together.lse], alone.flatMap(({ lse }) => [...lse]))
       Shelf.end(shelf)
     }),
-    runs(1),
+    runs(100),
   )
 })
 
@@ -185,7 +157,7 @@ test(
         }
         Shelf.end(shelf)
       }),
-      runs(1),
+      runs(100),
     )
   },
 )
@@ -210,116 +182,31 @@ test(
         assert.deepEqual(ask(shelf, question, 0, dropped), before)
         Shelf.end(shelf)
       }),
-      runs(0.5),
+      runs(50),
     )
   },
 )
 
-const state = fc.record({
-  lse: fc.oneof(fc.constant(-Infinity), fc.double({ min: -60, max: 60, noNaN: true })),
-  out: fc.array(fc.double({ min: -4, max: 4, noNaN: true }), { minLength: 3, maxLength: 3 }),
-})
-
-/** Weighted means of numbers up to 4, and logarithms up to 60, in f64: a few roundings each. */
-const merging = 1e-12
-
-const same = (a: AttentionState, b: AttentionState, within: number): void => {
-  near("lse", [a.lse], [b.lse], within)
-  if (a.lse > -Infinity) near("out", a.out, b.out, within)
-}
-
-test("AttentionState.merge() is associative and commutative, and its identity changes nothing", () => {
-  fc.assert(
-    fc.property(state, state, state, (a, b, c) => {
-      const { merge, empty } = AttentionState
-      same(merge(merge(a, b), c), merge(a, merge(b, c)), merging)
-      same(merge(a, b), merge(b, a), merging)
-      assert.equal(merge(a, empty), a)
-      if (a.lse > -Infinity) assert.equal(merge(empty, a), a)
-      same(AttentionState.reducer.combineAll([a, b, c]), merge(merge(a, b), c), merging)
-      assert.equal(AttentionState.reducer.combineAll([]), empty)
-    }),
-    runs(5),
-  )
-})
-
-/** One query over positions `[from, to)` of a cache. */
-const span = (
-  shelf: Shelf.Shelf,
-  cache: KvCache,
-  q: Shelf.Queries,
-  [from, to]: readonly [number, number],
-  options: Attention.Options,
-): Shelf.States => {
-  const upTo = Result.getOrThrow(KvCache.truncate(cache, to))
-  return Shelf.prefill(shelf, q, [7], [upTo], [1], {
-    ...options,
-    layer: 0,
-    window: Window.last(to - from),
-  })
-}
-
 test(
-  "AttentionState.merge() and mergeAll() of any partition of a cache give attention over all of it",
+  "KvCache.step() and Attention.prefill() do not depend on memory that nobody sees",
   long,
   () => {
     fc.assert(
-      fc.property(
-        layout,
-        fc.uniqueArray(fc.integer({ min: 1, max: capacity - 1 }), { maxLength: 6 }),
-        fc.integer({ min: 1, max: capacity }),
-        fc.option(fc.constantFrom(3, 50), { nil: undefined }),
-        fc.func(fc.nat()),
-        (layout, cuts, length, softCap, rank) => {
-          const shelf = Shelf.make(layout)
-          const options = softCap === undefined ? {} : { softCap }
-          const cache = Shelf.cacheOf(shelf, Array.from({ length }, (_, i) => i))
-          const q = queries(layout, 1)
-          const ends = [...cuts.filter((n) => n < length).sort((a, b) => a - b), length]
-          const parts = ends.map((to, i) => [ends[i - 1] ?? 0, to] as const)
-            .sort((a, b) => rank(a[0]) - rank(b[0])) // in any order
-            .map((part) => span(shelf, cache, q, part, options))
-          const whole = span(shelf, cache, q, [0, length], options)
-          const heads = whole.lse.length
-          const dim = whole.out.length / heads
-          for (let h = 0; h < heads; h++) {
-            const at = ({ out, lse }: Shelf.States): AttentionState => ({
-              lse: lse[h]!,
-              out: [...out.slice(h * dim, (h + 1) * dim)],
-            })
-            same(AttentionState.reducer.combineAll(parts.map(at)), at(whole), 4 * rounding)
-          }
-          const merged = Shelf.run(
-            shelf,
-            Effect.gen(function* () {
-              const outs = parts.flatMap(({ out }) => [...out])
-              const lses = parts.flatMap(({ lse }) => [...lse])
-              const n = parts.length
-              const states = yield* Program.run(Effect.suspend(() =>
-                AttentionState.mergeAll(
-                  Recording.fresh(
-                    "f32",
-                    "parts tokens numQHeads valueDim",
-                    [n, 1, heads, dim],
-                    Float32Array.from(outs),
-                  ),
-                  Recording.fresh(
-                    "f32",
-                    "parts tokens numQHeads",
-                    [n, 1, heads],
-                    Float32Array.from(lses),
-                  ),
-                )
-              ))
-              return { out: yield* Gpu.read(states.out), lse: yield* Gpu.read(states.lse) }
-            }),
-          )
-          near("out", merged.out, whole.out, 4 * rounding)
-          near("lse", merged.lse, whole.lse, 4 * rounding)
+      fc.property(layout, question(3), (layout, question) => {
+        const [one, other] = [+1, -1].map((sign) => {
+          const shelf = Shelf.make(layout, sign)
+          const caches = question.sequences.map(({ ids }) => Shelf.cacheOf(shelf, ids))
+          const made = question.sequences.map(({ ids }) => ids.slice(0, 24 - ids.length))
+          const q = queries(layout, question.share)
+          const stepped = Shelf.step(shelf, caches, made, q, question.options)
+          const states = ask(shelf, question, 0, caches)
+          const gathered = stepped.caches.map((cache) => Shelf.gather(shelf, cache))
           Shelf.end(shelf)
-        },
-      ),
-      runs(1),
+          return { layers: stepped.layers, states, gathered }
+        })
+        assert.deepEqual(one, other)
+      }),
+      runs(50),
     )
   },
 )

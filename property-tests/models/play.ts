@@ -97,10 +97,18 @@ export interface Play {
 
 const small = { layers: 1, keyHeads: 1, keyDim: 1, blockSize: 4 }
 
-/** A world of `numBlocks` blocks in each group. */
-export const play = (options: Partial<Layout.Options> = {}, numBlocks = 8): Play => {
+/** A world of `numBlocks` blocks in each group, or one number each. */
+export const play = (
+  options: Partial<Layout.Options> = {},
+  numBlocks: number | ReadonlyArray<number> = 8,
+): Play => {
   const layout = { ...small, ...options }
-  const world = World.make({ layout, numBlocks: (layout.groups ?? [0]).map(() => numBlocks) })
+  const world = World.make({
+    layout,
+    numBlocks: (layout.groups ?? [0]).map((_, group) =>
+      typeof numBlocks === "number" ? numBlocks : numBlocks[group]!
+    ),
+  })
   const { arena } = world
   const add = (made: Result.Result<KvCache, unknown>, rows: ReadonlyArray<number>): Value => {
     const value = { cache: Result.getOrThrow(made), rows }

@@ -31,14 +31,24 @@ export type Reads<E> = Effect.Effect<
   Lease | Recording | Recording.Transaction
 >
 
-/** Compares. */
-export const verify = ({ name, want, within }: Reading, got: ArrayLike<number>): void => {
+/** Numbers must be equal, or this near. */
+export const near = (
+  name: string,
+  got: ArrayLike<number>,
+  want: ArrayLike<number>,
+  within: number,
+): void => {
   assert.equal(got.length, want.length, name)
-  for (const [i, x] of want.entries()) {
-    // Not "more than": what is not a number differs from everything.
-    if (!(Math.abs(got[i]! - x) <= within)) assert.fail(`${name}: [${i}] is ${got[i]}, not ${x}`)
+  for (let i = 0; i < want.length; i++) {
+    // Not "farther than": what is not a number is far from everything.
+    const same = Math.abs(got[i]! - want[i]!) <= within || got[i] === want[i]
+    if (!same) assert.fail(`${name}: [${i}] is ${got[i]}, not ${want[i]}`)
   }
 }
+
+/** Compares what was read. */
+export const verify = ({ name, want, within }: Reading, got: ArrayLike<number>): void =>
+  near(name, got, want, within)
 
 /** Rows `[tokens, heads, dim]` of one layer as numbers. */
 export const rowsOf = (

@@ -15,13 +15,15 @@ import * as World from "./world.ts"
 export interface Shelf {
   readonly world: World.World
   readonly guard: World.Guard
+  /** Sign of the poison in memory that nobody sees. */
+  readonly sign: number
 }
 
 /** A new one. */
-export const make = (layout: Layout.Options, numBlocks = 200): Shelf => {
-  const world = World.make({ layout, numBlocks: (layout.groups ?? [0]).map(() => numBlocks) })
+export const make = (layout: Layout.Options, sign = 1): Shelf => {
+  const world = World.make({ layout, numBlocks: (layout.groups ?? [0]).map(() => 200) })
   world.device.gated = false
-  return { world, guard: World.open(world) }
+  return { world, guard: World.open(world), sign }
 }
 
 /** Ends it; nothing may be left. */
@@ -29,10 +31,10 @@ export const end = ({ world }: Shelf): void => World.end(world)
 
 /** Runs an effect under the shelf's lease, in this tick, after everything unseen was poisoned again. */
 export const run = <A, E>(
-  { world, guard }: Shelf,
+  { world, guard, sign }: Shelf,
   effect: Effect.Effect<A, E, Gpu | Lease | Scope.Scope>,
 ): A => {
-  poisonUnseen(world.arena)
+  poisonUnseen(world.arena, sign)
   return Effect.runSync(
     Effect.scoped(Lease.under(guard.owner)(effect)).pipe(
       Effect.provideContext(world.context),

@@ -136,10 +136,11 @@ export const holds = (arena: Arena, slot: number, image: Image): boolean =>
   })
 
 /** Finite in every storage, and in no row: f32 −30,053, bf16 −29,952, f16 −6.9. */
-const poison = { f32: -30_053, f16: 0xc6ea, bf16: 0xc6ea } as const
+const poison = (dtype: Layout.Storage, sign: number): number =>
+  dtype === "f32" ? -30_053 * sign : sign > 0 ? 0xc6ea : 0x46ea
 
 /** Fills every slot that no value may see: of free blocks, past the fill mark, of the dummy. */
-export const poisonUnseen = (arena: Arena): void => {
+export const poisonUnseen = (arena: Arena, sign = 1): void => {
   const { blockSize, dtype, groups } = arena.layout
   for (const [group, { numBlocks, references, fill }] of arena.ledgers.entries()) {
     for (const layer of groups[group]!.layers) {
@@ -149,7 +150,7 @@ export const poisonUnseen = (arena: Arena): void => {
           const seen = block < numBlocks && references[block]! > 0 ? fill[block]! : 0
           for (let slot = block * blockSize + seen; slot < (block + 1) * blockSize; slot++) {
             for (let h = 0; h < heads; h++) {
-              elements.fill(poison[dtype], at(slot, h), at(slot, h) + dim)
+              elements.fill(poison(dtype, sign), at(slot, h), at(slot, h) + dim)
             }
           }
         }

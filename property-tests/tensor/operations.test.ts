@@ -1,7 +1,7 @@
 /** Operations: shapes by name, values by the definition, failures with numbers. @module */
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import fc from "fast-check"
 import * as Tensor from "../../lib/tensor/Tensor.ts"
 import { evaluate, failure, record } from "./evaluate.ts"
@@ -97,7 +97,7 @@ test("rmsNorm, softmax and silu keep the axes", () => {
   assert.equal(evaluate(x.pipe(Effect.flatMap(Tensor.silu))).values[0], 0)
 })
 
-test("rope turns by position, and asks for an even number of elements", () => {
+test("rope turns by position, and asks for pairs that the heads have", () => {
   const q = Tensor.constant(
     "f32",
     "tokens heads headDim",
@@ -105,23 +105,36 @@ test("rope turns by position, and asks for an even number of elements", () => {
     iota(6),
   )
   const positions = Tensor.constant("u32", "tokens", { tokens: 2 }, Uint32Array.of(0, 1))
-  const turn = (rotary?: number) =>
-    both(q, positions).pipe(
-      Effect.flatMap(([a, p]) =>
-        Tensor.rope(a, p, {
-          theta: 1e4,
-          pairing: "half",
-          ...rotary === undefined ? {} : { rotary },
-        })
-      ),
-    )
+  const turn = (rotary: number) =>
+    Effect.gen(function* () {
+      const data = Result.getOrThrow(Tensor.turns({ theta: 1e4, rotary }))
+      const sizes = { pairs: rotary / 2, two: 2 }
+      const turns = yield* Tensor.constant("u32", "pairs two", sizes, data)
+      return yield* Tensor.rope(yield* q, yield* positions, turns, { pairing: "half" })
+    })
   const { values } = evaluate(turn(2))
   assert.deepEqual([...values.subarray(0, 3), values[5]], [0, 1, 2, 5])
   assert.ok(Math.abs(values[3]! - (3 * Math.cos(1) - 4 * Math.sin(1))) < 1e-6)
   assert.equal(
-    failure(turn()).message,
-    "Cannot take 3 as rotary: it must be even, and at most 3, the size of a head",
+    failure(turn(4)).message,
+    'Cannot bind axis "pairs (of two elements)" of turns to 1: it is 2',
   )
+})
+
+test("turns refuses odd and wild frequencies, and divides by factors", () => {
+  const refused = (options: Parameters<typeof Tensor.turns>[0]) =>
+    Result.getOrThrow(Result.flip(Tensor.turns(options))).message
+  assert.equal(
+    refused({ theta: 1e4, rotary: 3 }),
+    "Cannot take 3 as rotary: it must be even: elements turn in pairs",
+  )
+  assert.match(refused({ theta: NaN, rotary: 2 }), /^Cannot take NaN as theta/)
+  assert.match(refused({ theta: 1e4, rotary: 4, factors: [1] }), /it must be 2, one a pair$/)
+  assert.match(refused({ theta: 1e4, rotary: 2, factors: [0] }), /^Cannot take Infinity/)
+  const [whole, half] = [[1], [2]].map((factors) =>
+    Result.getOrThrow(Tensor.turns({ theta: 1e4, rotary: 2, factors }))
+  )
+  assert.equal(whole![0]! >>> 1, half![0])
 })
 
 test("embed puts the axis of the ids before that of the rows, and checks ids of the host", () => {

@@ -94,6 +94,7 @@ const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () =
     adapter,
     software: opened.software,
     features: opened.features,
+    weights: "tiled",
     limits: {
       maxBufferBytes: Math.min(
         device.limits.maxBufferSize,
@@ -148,6 +149,7 @@ const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () =
           device.queue.submit([encoder.finish()])
         }),
       ),
+    tier: "registers",
     chain: { steps: 8, ahead: 1 },
     read: (buffer, size) => readback.read(raw(buffer), size),
     live: () => ({ buffers, bytes }),

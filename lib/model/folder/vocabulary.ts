@@ -1,0 +1,118 @@
+/**
+ * The vocabulary of a folder: `tokenizer.json`, and what other files say of its special tokens.
+ *
+ * @module
+ */
+import { Result } from "effect"
+import type { BadModelFile, UnsupportedModel } from "../../errors.ts"
+import * as Get from "../json/get.ts"
+import type { Document } from "../json/parse.ts"
+import type { Vocabulary } from "../tokenizer/vocabulary.ts"
+import { type Around, around, splits, unsupported } from "./pre.ts"
+import { readMerges, readTokens } from "./tokens.ts"
+
+type Read<A> = Result.Result<A, BadModelFile | UnsupportedModel>
+
+/** The files that speak of tokens. */
+export interface Files {
+  readonly config: Document
+  readonly tokenizer: Document
+  readonly tokenizerConfig?: Document
+  readonly generationConfig?: Document
+}
+
+/** Refuses what byte-level BPE as it is run here would leave out. */
+const checkModel = (tokenizer: Document, model: Document): Read<void> =>
+  Result.gen(function* () {
+    const type = yield* Get.string(model, "type", "BPE")
+    if (type !== "BPE") return yield* unsupported("tokenizer", type, '"BPE"')
+    for (const flag of ["byte_fallback", "fuse_unk"]) {
+      if (yield* Get.boolean(model, flag, false)) {
+        return yield* unsupported("tokenizer", flag, "byte-level BPE")
+      }
+    }
+    for (const affix of ["continuing_subword_prefix", "end_of_word_suffix"]) {
+      if ((yield* Get.string(model, affix, "")) !== "") {
+        return yield* unsupported("tokenizer", affix, "byte-level BPE")
+      }
+    }
+    for (const [part, need] of [["normalizer", undefined], ["decoder", "ByteLevel"]] as const) {
+      if (!Get.has(tokenizer, part)) continue
+      const type = yield* Get.string(yield* Get.object(tokenizer, part), "type")
+      if (type !== need) return yield* unsupported(part, type, need ?? "none")
+    }
+  })
+
+/** An id of `config.json` and its like: one, or the first of several. */
+const idIn = (
+  from: Document | undefined,
+  key: string,
+  size: number,
+): Read<number | undefined> => {
+  if (from === undefined || !Get.has(from, key)) return Result.succeed(undefined)
+  const several = from.keys.get(key)
+  const one = Get.isArray(several)
+    ? { ...from, keys: new Map([[key, several[0] ?? null]]) }
+    : from
+  return Get.integer(one, key, { min: 0, max: size - 1 })
+}
+
+const special = (
+  { config, tokenizerConfig, generationConfig }: Files,
+  ids: ReadonlyMap<string, number>,
+  name: "bos_token" | "eos_token",
+  size: number,
+): Read<number | undefined> =>
+  Result.gen(function* () {
+    if (tokenizerConfig !== undefined && Get.has(tokenizerConfig, name)) {
+      const value = tokenizerConfig.keys.get(name)
+      const token = Get.isObject(value)
+        ? yield* Get.string(yield* Get.object(tokenizerConfig, name), "content")
+        : yield* Get.string(tokenizerConfig, name)
+      return ids.get(token) ?? (yield* Get.bad(tokenizerConfig, name, "is not in the vocabulary"))
+    }
+    return (yield* idIn(generationConfig, `${name}_id`, size)) ??
+      (yield* idIn(config, `${name}_id`, size))
+  })
+
+/** Whether a special token belongs on one side of a text. */
+const isAdded = (
+  { tokenizerConfig, tokenizer }: Files,
+  key: "add_bos_token" | "add_eos_token",
+  written: ReadonlyArray<string> | undefined,
+  id: number | undefined,
+  ids: ReadonlyMap<string, number>,
+): Read<boolean> =>
+  Result.gen(function* () {
+    if (written !== undefined && (written.length > 1 || written.some((t) => ids.get(t) !== id))) {
+      return yield* unsupported("post-processor", written.join(" "), "BOS before and EOS after")
+    }
+    // A tokenizer of Llama's own class begins every text with BOS unless it is told otherwise.
+    const type = tokenizerConfig && (yield* Get.string(tokenizerConfig, "tokenizer_class", ""))
+    const usual = key === "add_bos_token" && id !== undefined && (type ?? "Llama").startsWith("Llama")
+    const otherwise = written === undefined ? usual : written.length > 0
+    if (tokenizerConfig === undefined) return otherwise
+    const added = yield* Get.boolean(tokenizerConfig, key, otherwise)
+    if (!added || id !== undefined) return added
+    return yield* Get.bad(tokenizerConfig, key, `is true: ${tokenizer.file} names no such token`)
+  })
+
+/** Reads the vocabulary of a model of `size` embeddings. */
+export const read = (files: Files, size: number): Read<Vocabulary> =>
+  Result.gen(function* () {
+    const { tokenizer } = files
+    const model = yield* Get.object(tokenizer, "model")
+    yield* checkModel(tokenizer, model)
+    const cuts = yield* splits(tokenizer)
+    const { tokens, types, ids } = yield* readTokens(tokenizer, model, size)
+    const merges = yield* readMerges(model, ids)
+    const said: Around | undefined = Get.has(tokenizer, "post_processor")
+      ? yield* around(yield* Get.object(tokenizer, "post_processor"))
+      : undefined
+    const bos = yield* special(files, ids, "bos_token", size)
+    const eos = yield* special(files, ids, "eos_token", size)
+    const addBos = yield* isAdded(files, "add_bos_token", said?.before, bos, ids)
+    const addEos = yield* isAdded(files, "add_eos_token", said?.after, eos, ids)
+    const ignoreMerges = yield* Get.boolean(model, "ignore_merges", false)
+    return { tokens, types, merges, pre: { splits: cuts, ignoreMerges, addBos }, bos, eos, addBos, addEos }
+  })

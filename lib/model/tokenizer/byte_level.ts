@@ -1,0 +1,94 @@
+/**
+ * Byte-level BPE (`tokenizer.ggml.model` is `gpt2`): a text is cut by expressions, its bytes are spelt as
+ * letters, and pairs of them merge in the order of a list. Through `@huggingface/tokenizers`.
+ *
+ * @module
+ */
+import { Tokenizer as Encoder } from "@huggingface/tokenizers"
+import { Result } from "effect"
+import { type BadModelFile, UnsupportedModel } from "../../errors.ts"
+import * as Gguf from "../Gguf.ts"
+import { type Pre, pres } from "./pre.ts"
+import * as utf8 from "./utf8.ts"
+import { bad, type Coder, literals, type Vocabulary } from "./vocabulary.ts"
+
+const keys = { pre: "tokenizer.ggml.pre", merges: "tokenizer.ggml.merges" } as const
+
+/** Pairs, the first to merge first. */
+type Merges = ReadonlyArray<readonly [left: string, right: string]>
+
+const readMerges = (
+  from: Gguf.Metadata,
+  { tokens }: Vocabulary,
+): Result.Result<Merges, BadModelFile> =>
+  Result.gen(function* () {
+    const known = new Set(tokens)
+    const out: Array<readonly [string, string]> = []
+    for (const [i, line] of (yield* Gguf.strings(from, keys.merges)).entries()) {
+      const [left, right, ...rest] = line.split(" ")
+      const at = `has ${Gguf.quote(line)} at ${i}`
+      if (left === undefined || right === undefined || rest.length > 0) {
+        return yield* bad(from, keys.merges, `${at}: two words are needed`)
+      }
+      if (!known.has(left) || !known.has(right) || !known.has(left + right)) {
+        const need = "both words and the two joined must be tokens"
+        return yield* bad(from, keys.merges, `${at}: ${need}`)
+      }
+      out.push([left, right])
+    }
+    return out
+  })
+
+const readPre = (from: Gguf.Metadata): Result.Result<Pre, BadModelFile | UnsupportedModel> =>
+  Result.flatMap(Gguf.string(from, keys.pre, "default"), (name) => {
+    const pre = pres.get(name)
+    if (pre !== undefined) return Result.succeed(pre)
+    const supported = [...pres.keys()].map((known) => `"${known}"`).join(", ").replace(
+      /, (?="[^,]*$)/,
+      " or ",
+    )
+    return Result.fail(
+      new UnsupportedModel({ what: "pre-tokenizer", value: Gguf.quote(name), supported }),
+    )
+  })
+
+const encoder = (vocabulary: Vocabulary, merges: Merges, pre: Pre): Encoder => {
+  const split = (Regex: string) => ({ type: "Split", pattern: { Regex }, behavior: "Isolated" })
+  return new Encoder({
+    added_tokens: literals(vocabulary).map(([id, content]) => ({
+      id,
+      content,
+      special: true,
+      normalized: false,
+    })),
+    normalizer: null,
+    pre_tokenizer: {
+      type: "Sequence",
+      pretokenizers: [...pre.splits.map(split), { type: "ByteLevel", use_regex: false }],
+    },
+    model: {
+      type: "BPE",
+      vocab: Object.fromEntries(vocabulary.tokens.map((token, id) => [token, id])),
+      merges,
+      ignore_merges: pre.ignoreMerges,
+    },
+    post_processor: null,
+    decoder: null,
+  }, {})
+}
+
+/** Reads what a byte-level vocabulary has besides its tokens. */
+export const read = (
+  from: Gguf.Metadata,
+  vocabulary: Vocabulary,
+): Result.Result<Coder, BadModelFile | UnsupportedModel> =>
+  Result.gen(function* () {
+    const pre = yield* readPre(from)
+    const inner = encoder(vocabulary, yield* readMerges(from, vocabulary), pre)
+    return {
+      addBos: pre.addBos,
+      ids: (text) => inner.encode(text, { add_special_tokens: false }).ids,
+      bytes: utf8.unspell,
+      returns: (text) => [text],
+    }
+  })

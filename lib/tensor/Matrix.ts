@@ -1,0 +1,71 @@
+/** Weights of two axes, in one piece or in several. @module */
+import type { Weight } from "../../kernels/decode.ts"
+import type { ArrayOf, Tiled } from "../../kernels/kernel.ts"
+import { side, tile, tiledOf } from "../../kernels/tile.ts"
+import * as DTypes from "./DType.ts"
+import type * as Shape from "./Shape.ts"
+import type { Tensor } from "./value.ts"
+
+export type { Tiled, Weight }
+
+/** Some rows of a weight, stored as files do or tiled. */
+export type Part<A extends string> = Tensor<Weight | Tiled, A>
+
+/** A weight whose rows lie in several tensors in turn: no buffer holds them all, or they are not whole tiles. */
+export interface Rows<out A extends string> extends Shape.Shaped<A> {
+  readonly parts: ReadonlyArray<Part<A>>
+}
+
+/** A weight `[out, in]` in any form. */
+export type Matrix<A extends string> = Part<A> | Rows<A>
+
+/** Its rows, in order. */
+export const partsOf = <A extends string>(w: Matrix<A>): ReadonlyArray<Part<A>> =>
+  "parts" in w ? w.parts : [w]
+
+/** What a device asks of weights. */
+export interface Wishes {
+  /** `tiled`: for register kernels, where rows and columns are whole tiles. */
+  readonly weights: "stored" | "tiled"
+  /** Bytes of the largest buffer that can be made and bound. */
+  readonly maxBufferBytes: number
+}
+
+/** Some rows of a weight, ready to upload. */
+export interface Piece {
+  readonly dtype: Weight | Tiled
+  readonly rows: number
+  /** Makes the elements; a tiled piece is a copy. */
+  readonly data: () => ArrayOf[Weight | Tiled]
+}
+
+/**
+ * Cuts a stored weight of `n` rows by `k` columns into what a device wants: whole tiles first, then the rows
+ * that make none, each piece as many rows as a buffer holds.
+ */
+export const pieces = (
+  dtype: Weight,
+  weight: ArrayOf[Weight],
+  n: number,
+  k: number,
+  { weights, maxBufferBytes }: Wishes,
+): ReadonlyArray<Piece> => {
+  const tiles = weights === "tiled" && dtype !== "f32" && k % side === 0 ? n - n % side : 0
+  const rowBytes = DTypes.bytes(dtype, k)
+  const out: Array<Piece> = []
+  const cut = (from: number, to: number, unit: number, form: Weight | Tiled) => {
+    const most = Math.max(1, Math.floor(maxBufferBytes / (unit * rowBytes))) * unit
+    for (let first = from; first < to; first += most) {
+      const rows = Math.min(most, to - first)
+      const element = (row: number) => row * rowBytes / weight.BYTES_PER_ELEMENT
+      const data = () => {
+        const stored = weight.subarray(element(first), element(first + rows))
+        return form === dtype || dtype === "f32" ? stored : tile(dtype, stored, rows, k)
+      }
+      out.push({ dtype: form, rows, data })
+    }
+  }
+  if (dtype !== "f32") cut(0, tiles, side, tiledOf[dtype])
+  cut(tiles, n, 1, dtype)
+  return out
+}
