@@ -12,7 +12,18 @@ import * as Gguf from "./Gguf.ts"
 import * as byteLevel from "./tokenizer/byte_level.ts"
 import * as scored from "./tokenizer/scored.ts"
 import * as utf8 from "./tokenizer/utf8.ts"
-import { type Coder, ends, kinds, literal, read, type Vocabulary } from "./tokenizer/vocabulary.ts"
+import {
+  type Coder,
+  type Ends,
+  ends,
+  kinds,
+  literal,
+  read,
+  type Tokens,
+  turns,
+  type Vocabulary,
+  written,
+} from "./tokenizer/vocabulary.ts"
 
 /** A vocabulary, ready for use. */
 export interface Tokenizer {
@@ -48,7 +59,7 @@ const coders: ReadonlyMap<string, typeof byteLevel.read> = new Map([
 
 /** The bytes of all tokens in one buffer: an array for each would take more memory than they do. */
 const pack = (
-  { tokens, types }: Vocabulary,
+  { tokens, types }: Tokens,
   coder: Coder,
 ): Pick<Tokenizer, "bytes" | "starts"> => {
   const starts = new Uint32Array(tokens.length + 1)
@@ -61,6 +72,31 @@ const pack = (
   }
   return { bytes: bytes.slice(0, starts[tokens.length]), starts }
 }
+
+const assemble = (
+  vocabulary: Tokens,
+  coder: Coder,
+  { bos, eos, addBos, addEos }: Ends,
+  turnEnds: ReadonlyArray<number>,
+): Tokenizer => {
+  const { tokens, types } = vocabulary
+  return {
+    vocabSize: tokens.length,
+    bos,
+    eos,
+    addBos,
+    addEos,
+    stops: new Set([...(eos === undefined ? [] : [eos]), ...turnEnds, ...written(vocabulary)]),
+    special: new Set([...tokens.keys()].filter((id) => types[id] === kinds.control)),
+    ...pack(vocabulary, coder),
+    ids: coder.ids,
+    returns: coder.returns,
+  }
+}
+
+/** Makes the tokenizer of a byte-level vocabulary. */
+export const fromVocabulary = (vocabulary: Vocabulary): Tokenizer =>
+  assemble(vocabulary, byteLevel.coder(vocabulary), vocabulary, [])
 
 /** Makes the tokenizer of a file. */
 export const fromGguf = (
@@ -76,16 +112,13 @@ export const fromGguf = (
       )
     }
     const vocabulary = yield* read(gguf)
-    const { tokens, types } = vocabulary
     const coder = yield* readCoder(gguf, vocabulary)
-    return {
-      vocabSize: tokens.length,
-      ...yield* ends(gguf, vocabulary, coder.addBos),
-      special: new Set(tokens.keys().filter((id) => types[id] === kinds.control)),
-      ...pack(vocabulary, coder),
-      ids: coder.ids,
-      returns: coder.returns,
-    }
+    return assemble(
+      vocabulary,
+      coder,
+      yield* ends(gguf, vocabulary, coder.addBos),
+      yield* turns(gguf, vocabulary),
+    )
   })
 
 const bytesOf = (self: Tokenizer, id: number): Uint8Array =>
