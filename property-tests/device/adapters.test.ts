@@ -1,40 +1,8 @@
 /** What must hold on every device: the same program, unchanged, gives the same. @module */
 import assert from "node:assert/strict"
-import { test } from "node:test"
-import { Context, Effect, Exit, Fiber, Layer, Result, Scope, Stream } from "effect"
-import {
-  Arena,
-  Attention,
-  Gpu,
-  Kernel,
-  KvCache,
-  Layout,
-  Lease,
-  Llama,
-  Program,
-  Recording,
-  Tensor,
-} from "../../mod.ts"
-import { absent, adapters } from "../adapters.ts"
-
-const timeout = 120_000
-
-/** A test on each device there is; the others are skipped, with the reason. */
-const everywhere = (
-  name: string,
-  body: (device: string) => Effect.Effect<unknown, unknown, Gpu.Gpu>,
-): void => {
-  for (const { name: device, layer } of adapters) {
-    test(
-      `${name} [${device}]`,
-      { timeout },
-      () => Effect.runPromise(Effect.provide(body(device), layer)).then(() => {}),
-    )
-  }
-  for (const { name: device, reason } of absent) {
-    test(`${name} [${device}]`, { skip: `no adapter: ${reason}` }, () => {})
-  }
-}
+import { Effect, Fiber, Result, Stream } from "effect"
+import { Arena, Attention, Gpu, KvCache, Layout, Lease, Llama, Program, Tensor } from "../../mod.ts"
+import { everywhere } from "./everywhere.ts"
 
 const wave = (n: number, seed: number): Float32Array =>
   Float32Array.from({ length: n }, (_, i) => Math.fround(2 * Math.sin(seed + 12.9898 * i)))
@@ -264,80 +232,3 @@ everywhere(
       assert.equal((yield* Gpu.read(x))[0], 1)
     })),
 )
-
-const broken = Kernel.make(
-  {
-    name: "broken",
-    bindings: { x: "read f32[n]", out: "write f32[n]" },
-    overrides: {},
-    params: { n: "u32" },
-  },
-  {
-    source: `
-struct Params { n: u32 }
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;
-@group(0) @binding(2) var<uniform> params: Params;
-@compute @workgroup_size(1) fn main() { out[0] = x[0] + nothing; }`,
-    grid: () => [1, 1, 1],
-    twin: () => {},
-  },
-)
-
-everywhere(
-  "Program.run() of a shader that does not compile is a GpuFault that names the kernel",
-  (device) =>
-    Effect.scoped(Effect.gen(function* () {
-      if (device === "cpu") return // its twin is what runs there
-      const x = yield* Gpu.upload("f32", "n", { n: 1 }, Float32Array.of(1))
-      const args = { reads: { x }, writes: { out: x }, params: {}, overrides: {} }
-      const fault = yield* Effect.flip(Program.run(Recording.launch(broken, args)))
-      assert.equal(fault._tag, "GpuFault")
-      assert.match(fault.message, /^Cannot run broken on the device \(validation\): /)
-      // The device goes on.
-      assert.equal((yield* Gpu.read(yield* Program.run(Tensor.add(x, x))))[0], 2)
-    })),
-)
-
-for (const { name, layer } of adapters.filter(({ name }) => name !== "cpu")) {
-  test(
-    `a device that is lost fails with GpuLost, and Llama.rebuild() restores its caches [${name}]`,
-    {
-      timeout,
-    },
-    async () => {
-      const tokens = [0, 42, 79, 260, 1828, 1271, 270, 260]
-      const open = Effect.gen(function* () {
-        const llama = yield* Llama.load()
-        const layout = yield* Effect.fromResult(Llama.layout(llama))
-        const arena = yield* Arena.make(layout, 4)
-        return { llama, arena, lease: yield* Lease.make(arena) }
-      })
-      const keysOf = (cache: KvCache.KvCache) =>
-        Effect.flatMap(Program.run(KvCache.gather(cache)), ({ keys }) => Gpu.read(keys))
-      await Effect.runPromise(Effect.scoped(Effect.gen(function* () {
-        const first = yield* Scope.make()
-        const gpu = Context.get(yield* Layer.buildWithScope(layer, first), Gpu.Service)
-        const on = Effect.provideService(Gpu.Service, gpu)
-        const { llama, arena, lease } = yield* on(open)
-        const under = Lease.under(lease)
-        const cache = yield* on(under(Llama.rebuild(llama, arena, tokens)))
-        const before = yield* on(under(keysOf(cache)))
-        yield* Scope.close(first, Exit.void) // destroys the device
-        const lost = yield* Effect.flip(on(under(keysOf(cache))))
-        assert.equal(lost._tag, "GpuLost")
-        assert.match(lost.message, /^Cannot go on with the device as it was lost \(destroyed\): /)
-        assert.match(lost.message, /open a new one and rebuild its caches$/)
-        const after = yield* Effect.provide(
-          Effect.scoped(Effect.gen(function* () {
-            const next = yield* open
-            const again = Llama.rebuild(next.llama, next.arena, tokens)
-            return yield* Lease.under(next.lease)(Effect.flatMap(again, keysOf))
-          })),
-          layer,
-        )
-        assert.deepEqual(after, before)
-      })))
-    },
-  )
-}
