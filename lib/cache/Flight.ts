@@ -42,6 +42,16 @@ const closureOf = (values: ReadonlyArray<KvCache>): ReadonlyArray<KvCache> => [
   ]),
 ]
 
+/** A fiber that outlives its run would claim blocks that nobody settles. */
+const endedError = ({ ended }: Recording.Open): InvalidArgument | undefined =>
+  ended
+    ? new InvalidArgument({
+      name: "a recording",
+      value: "one whose run is over",
+      need: "open: what a run forks must end in it",
+    })
+    : undefined
+
 /**
  * Checks and pins the values in one tick, then runs `work`. From here on they cannot become stale inside the
  * transaction. Checking and pinning are O(1) while the values are held.
@@ -54,7 +64,7 @@ export const during = <A, E, R>(
   Effect.flatMap(
     Effect.all([Lease.Service, Recording.Once]),
     ([lease, transaction]): Effect.Effect<A, E | CheckError, R> => {
-      const bad = Lease.refused(lease, new Set(values), doing)
+      const bad = endedError(transaction) ?? Lease.refused(lease, new Set(values), doing)
       if (bad !== undefined) return Effect.fail(bad)
       const closure = closureOf(values)
       const owner = Owner.open(lease.arena, closure)
@@ -74,11 +84,11 @@ export const during = <A, E, R>(
     },
   )
 
-/** Would waiting for `claim` close a ring? */
-const rings = (busy: Claim, transaction: Recording.Open): boolean => {
-  let at: Recording.Open | undefined = busy.transaction
-  while (at !== undefined && at !== transaction) at = at.waitsFor
-  return at === transaction
+/** Would waiting for `busy` close a ring? Effects of one transaction may wait for several at once. */
+const rings = (busy: Recording.Open, transaction: Recording.Open): boolean => {
+  const seen = new Set([busy])
+  for (const at of seen) for (const next of at.waitsFor) seen.add(next)
+  return seen.has(transaction)
 }
 
 /** Waits until no other transaction is placing what these values owe. */
@@ -88,15 +98,16 @@ const join = (flight: Flight): Effect.Effect<void, InvalidArgument> =>
     const busy = owed(flight.closure)
       .find(({ pending }) => pending !== undefined && pending.transaction !== transaction)?.pending
     if (busy === undefined) return Effect.void
-    if (rings(busy, transaction)) {
+    if (rings(busy.transaction, transaction)) {
       const need = "in one realise, as two transactions wait for each other's claims"
       return Effect.fail(
         new InvalidArgument({ name: "the order of values", value: "a ring", need }),
       )
     }
-    transaction.waitsFor = busy.transaction
+    transaction.waitsFor.add(busy.transaction)
     return Deferred.await(busy.done).pipe(
-      Effect.ensuring(Effect.sync(() => transaction.waitsFor = undefined)),
+      // Another effect of this transaction may wait for the same end: then it is over for both.
+      Effect.ensuring(Effect.sync(() => transaction.waitsFor.delete(busy.transaction))),
       Effect.andThen(join(flight)),
     )
   })
@@ -124,35 +135,50 @@ const endsWith = (
   close: () => finish(taken),
 })
 
-/** Plans and claims nodes in one tick, and says what the append kernel must do for them. */
+/** A claim that was taken, and what the append kernel must do for it. */
+export interface Taken {
+  readonly claim: Claim
+  readonly work: ReadonlyArray<Work>
+}
+
+/** Plans and claims nodes in one tick. */
 export const take = (
   flight: Flight,
   doing: string,
   nodes: ReadonlyArray<Node>,
   outcome: () => Settlement | undefined,
-): Result.Result<{ readonly claim: Claim; readonly work: ReadonlyArray<Work> }, OutOfBlocks> =>
-  Result.map(plan(flight.lease.arena, nodes), (decided) => {
+): Result.Result<Taken, OutOfBlocks | InvalidArgument> => {
+  const late = endedError(flight.transaction)
+  if (late !== undefined) return Result.fail(late)
+  return Result.map(plan(flight.lease.arena, nodes), (decided) => {
     const taken = claim(flight.transaction, flight.owner, decided)
     flight.transaction.endings.push(endsWith(flight, doing, taken, outcome))
     return { claim: taken, work: decided.work }
   })
+}
 
-/** Places what the flight's values still owe; none of it if one block is missing. */
-export const place = (
+/**
+ * Places what the flight's values still owe, none of it if one block is missing, and records the work in the
+ * same tick.
+ */
+export const place = <E>(
   flight: Flight,
   doing: string,
-): Effect.Effect<ReadonlyArray<Work>, CheckError | OutOfBlocks> =>
+  record: (work: ReadonlyArray<Work>) => Result.Result<void, E>,
+): Effect.Effect<void, CheckError | OutOfBlocks | E> =>
   Effect.flatMap(
     join(flight),
     () =>
-      Effect.suspend((): Effect.Effect<ReadonlyArray<Work>, CheckError | OutOfBlocks> => {
-        const bad = Lease.refused(flight.lease, flight.closure, doing) // others moved on meanwhile
+      Effect.suspend((): Effect.Effect<void, CheckError | OutOfBlocks | E> => {
+        // Others moved on meanwhile.
+        const bad = Lease.refused(flight.lease, flight.closure, doing)
         if (bad !== undefined) return Effect.fail(bad)
         const nodes = owed(flight.closure).filter(({ pending }) => pending === undefined)
-        if (nodes.length === 0) return Effect.succeed([])
+        if (nodes.length === 0) return Effect.void
         const outcome = () => ({ kept: new Map<Node, number>(), values: flight.closure })
+        const taken = take(flight, doing, nodes, outcome)
         return Effect.fromResult(
-          Result.map(take(flight, doing, nodes, outcome), ({ work }) => work),
+          Result.flatMap(taken, ({ work }): Result.Result<void, E> => record(work)),
         )
       }),
   )

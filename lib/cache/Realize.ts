@@ -63,49 +63,47 @@ export const writeTo = (
 /** No pairs. */
 export const none = (): Tensor.Tensor<"u32", "entries pair"> => pairs([])
 
-/** Records what a plan owes the device: carried slots, and rows from the values that own them. */
-export const recordWork: (
+/**
+ * Records what a plan owes the device: carried slots, and rows from the values that own them. Plain, so that a
+ * claim and its work are one tick: no other fiber can send the recording in between.
+ */
+export const recordTo = (
+  rec: Recording.Open,
   arena: Arena,
   work: Plan["work"],
-) => Effect.Effect<void, ShapeMismatch, Recording.Recording> = Effect.fnUntraced(function* (
-  arena,
-  work,
-) {
-  const rec = yield* Recording.Service
-  const widened = new Map<Tensor.Any, Tensor.Tensor<"f32", string>>()
-  for (const [group, { copies, writes }] of work.entries()) {
-    const carried = pairs(copies)
-    const empty = none()
-    for (const kind of ["keys", "values"] as const) {
-      const { heads, dim } = Layout.half(arena.layout, kind)
-      const nothing = Recording.fresh("f32", "tokens heads dim", [0, heads, dim])
-      let first = true
-      for (const [{ rows }, entries] of writes) {
-        const given = rows![kind]
-        const wide = widened.get(given) ?? (yield* Tensor.cast(given, "f32"))
-        widened.set(given, wide)
-        const placed = pairs(entries)
-        for (const layer of arena.layout.groups[group]!.layers) {
-          const base = layer * given.shape[1]!
-          const also = first ? carried : empty
-          yield* Effect.fromResult(writeTo(rec, arena, layer, kind, wide, base, placed, also))
+): Result.Result<void, ShapeMismatch> =>
+  Result.gen(function* () {
+    const widened = new Map<Tensor.Any, Tensor.Tensor<"f32", string>>()
+    for (const [group, { copies, writes }] of work.entries()) {
+      const carried = pairs(copies)
+      const empty = none()
+      for (const kind of ["keys", "values"] as const) {
+        const { heads, dim } = Layout.half(arena.layout, kind)
+        const nothing = Recording.fresh("f32", "tokens heads dim", [0, heads, dim])
+        let first = true
+        for (const [{ rows }, entries] of writes) {
+          const given = rows![kind]
+          const wide = widened.get(given) ?? (yield* Tensor.castTo(rec, given, "f32"))
+          widened.set(given, wide)
+          const placed = pairs(entries)
+          for (const layer of arena.layout.groups[group]!.layers) {
+            const base = layer * given.shape[1]!
+            const also = first ? carried : empty
+            yield* writeTo(rec, arena, layer, kind, wide, base, placed, also)
+          }
+          first = false
         }
-        first = false
-      }
-      if (!first || copies.length === 0) continue
-      for (const layer of arena.layout.groups[group]!.layers) {
-        yield* Effect.fromResult(writeTo(rec, arena, layer, kind, nothing, 0, empty, carried))
+        if (!first || copies.length === 0) continue
+        for (const layer of arena.layout.groups[group]!.layers) {
+          yield* writeTo(rec, arena, layer, kind, nothing, 0, empty, carried)
+        }
       }
     }
-  }
-})
+  })
 
 /** Places these values inside a flight that is already open. */
-export const realizeIn = (
-  flight: Flight,
-  doing: string,
-): Effect.Effect<void, RealizeError, Recording.Recording> =>
-  Effect.flatMap(place(flight, doing), (work) => recordWork(flight.lease.arena, work))
+export const realizeIn = (flight: Flight, doing: string): Effect.Effect<void, RealizeError> =>
+  place(flight, doing, (work) => recordTo(flight.transaction, flight.lease.arena, work))
 
 /**
  * Places and writes what the values still owe, for any number of sequences, all or nothing, and makes the

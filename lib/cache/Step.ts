@@ -11,7 +11,7 @@ import type { Tensor } from "../tensor/value.ts"
 import type { Arena } from "./Arena.ts"
 import * as Batch from "./Batch.ts"
 import { during, type Flight, type Needs, type Settlement, take } from "./Flight.ts"
-import { none, type RealizeError, realizeIn, recordWork, writeTo } from "./Realize.ts"
+import { none, type RealizeError, realizeIn, recordTo, writeTo } from "./Realize.ts"
 import { type KvCache, nodeOf, view } from "./value.ts"
 import { capacity } from "./write.ts"
 
@@ -158,7 +158,7 @@ const begin = (
   outcome: () => Settlement | undefined,
 ) => {
   const nodes = caches.map((cache, i) => nodeOf(cache, cache.length, counts[i]!, undefined))
-  return Result.map(take(flight, "step", nodes, outcome), ({ claim, work }) => {
+  return Result.flatMap(take(flight, "step", nodes, outcome), ({ claim, work }) => {
     const rows = nodes.map((node, i): Batch.Row => ({
       tables: claim.places.get(node)!.tables,
       starts: caches[i]!.starts,
@@ -167,7 +167,7 @@ const begin = (
     }))
     const { arena } = flight.lease
     const made: Step = { arena, rows, written: new Set(), ...upload(arena, rows) }
-    return { nodes, work, step: made }
+    return Result.map(recordTo(flight.transaction, arena, work), () => ({ nodes, step: made }))
   })
 }
 
@@ -191,7 +191,6 @@ export const step = <A, E, R>(
       yield* realizeIn(flight, "step")
       let settled: Settlement | undefined = undefined
       const begun = yield* Effect.fromResult(begin(flight, caches, counts, () => settled))
-      yield* recordWork(flight.lease.arena, begun.work)
       const { value, kept = counts } = yield* body(begun.step)
       const wrong = keptError(counts, kept) ?? unwritten(begun.step)
       if (wrong !== undefined) return yield* Effect.fail(wrong)

@@ -45,6 +45,7 @@ const send = (
 /** Ends the transaction: all of its endings land, or none does. */
 const end = (rec: Recording.Open, succeeded: boolean): Effect.Effect<void, LeaseClosed> =>
   Effect.suspend(() => {
+    rec.ended = true // also where the body failed
     const endings = rec.endings.splice(0)
     const refusal = endings.map((ending) => ending.refuses()).find((why) => why !== undefined)
     const landed = succeeded && refusal === undefined
@@ -72,7 +73,10 @@ export const run = <A, E, R>(
     const rec = Recording.open()
     const services = Context.make(Recording.Service, rec).pipe(Context.add(Recording.Once, rec))
     const work = Effect.provideContext(body, services).pipe(
-      Effect.flatMap((value) => Effect.as(send(rec, value), value)),
+      Effect.flatMap((value) => {
+        rec.ended = true // whatever a forked fiber still records would not be sent
+        return Effect.as(send(rec, value), value)
+      }),
     )
     return Effect.flatMap(
       Effect.exit(restore(work)),

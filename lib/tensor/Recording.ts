@@ -79,8 +79,10 @@ export interface Ending {
 export interface Open {
   readonly work: Array<Work>
   readonly endings: Array<Ending>
-  /** The transaction whose end this one waits for, if any: a ring of them would wait for ever. */
-  waitsFor: Open | undefined
+  /** Transactions whose end this one waits for: a ring of them would wait for ever. */
+  readonly waitsFor: Set<Open>
+  /** Its run is over: nothing can be recorded any more. */
+  ended: boolean
   /** Why work that was submitted on the way may not have run: then the transaction cannot land. */
   lost: DeviceError | StaleTensor | undefined
 }
@@ -114,7 +116,8 @@ export const Once: Context.Service<Transaction, Open> = Context.Service<Transact
 export const open = (): Open => ({
   work: [],
   endings: [],
-  waitsFor: undefined,
+  waitsFor: new Set(),
+  ended: false,
   lost: undefined,
 })
 
@@ -230,7 +233,7 @@ export const launchTo = <S extends Spec, const O extends Outputs<S>>(
   }
   const overrides: Record<string, number> = {}
   for (const name in kernel.spec.overrides) {
-    overrides[name] = axes[name.toLowerCase()] ?? (args.overrides as Record<string, number>)[name]!
+    overrides[name] = (args.overrides as Record<string, number>)[name] ?? axes[name.toLowerCase()]!
   }
   const any = kernel as unknown as AnyKernel
   const grid = any.grid(axes, overrides, params)

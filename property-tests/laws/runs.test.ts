@@ -1,5 +1,5 @@
 /** Programs that were found by running random ones, and what a run promises as a whole. @module */
-import { Effect } from "effect"
+import { Cause, Effect, Exit, type Fiber } from "effect"
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { KvCache, Lease, Program } from "../../mod.ts"
@@ -67,6 +67,45 @@ test("KvCache.realize() fails where two runs wait for each other's claims", () =
   w.end()
 })
 
+test("KvCache.realize() fails where a run that waits for two others closes a ring", () => {
+  const w = play()
+  const a = w.lease()
+  const [x, y, z] = [1, 2, 3].map((n) => w.append(w.empty, n))
+  const { pause } = w.world.device
+  const second = w.start(
+    a,
+    Effect.andThen(Effect.andThen(realize(x!), pause), realize(y!)),
+  )
+  const third = w.start(a, Effect.andThen(realize(z!), pause))
+  const both = Effect.all([realize(x!), realize(z!)], { concurrency: "unbounded" })
+  const first = w.start(a, Effect.asVoid(Effect.andThen(realize(y!), both)))
+  World.settle(w.world)
+  const failed = [first, second, third].filter((run) => run.failed())
+  assert.deepEqual(failed.map((run) => run.error()._tag), ["InvalidArgument"])
+  for (const value of [x!, y!, z!]) w.realize(a, value)
+  for (const value of [x!, y!, z!]) w.reads(a, value)
+  w.end()
+})
+
+test("KvCache.realize() by a fiber that outlives its run is refused, and leaks nothing", () => {
+  const w = play()
+  const a = w.lease()
+  const x = w.append(w.empty, 2)
+  let late: Fiber.Fiber<unknown, unknown> | undefined
+  const detached = Effect.andThen(w.world.device.pause, realize(x))
+  const fork = Effect.tap(
+    Effect.forkDetach(detached, { startImmediately: true }),
+    (fiber) => Effect.sync(() => late = fiber),
+  )
+  w.run(a, Effect.asVoid(fork)).value()
+  World.settle(w.world)
+  const exit = late!.pollUnsafe()
+  assert.ok(exit !== undefined && Exit.isFailure(exit))
+  assert.match(String(Cause.squash(exit.cause)), /it must be open: what a run forks must end in it/)
+  assert.deepEqual(w.free(), [8])
+  w.end()
+})
+
 test("Lease.scoped() gives every block back, and its values go stale", () => {
   const w = play()
   const x = w.append(w.empty, 3)
@@ -76,5 +115,21 @@ test("Lease.scoped() gives every block back, and its values go stale", () => {
   World.settle(w.world)
   assert.deepEqual(w.free(), [8])
   assert.equal(w.run(a, realize(x)).error()._tag, "StaleCache")
+  w.end()
+})
+
+test("KvCache.step() shows kernels the dummy block for padding and for blocks that were dropped", () => {
+  const w = play({}, 8)
+  const a = w.lease()
+  const [x, y] = w.step(a, [[w.empty, 9], [w.empty, 1]])
+  const rows = [w.dropBefore(x!, 5), y!]
+  w.keep(a, ...rows)
+  let tables: ArrayBufferView | undefined
+  const body = (given: KvCache.Step) =>
+    Effect.as(w.attend(given, rows, [[90], [91]]), { value: given.groups[0]! }).pipe(
+      Effect.tap(({ value }) => Effect.sync(() => tables = value.blockTables.slot.data)),
+    )
+  w.run(a, Effect.asVoid(KvCache.step(rows.map(({ cache }) => cache), [1, 1], body))).value()
+  assert.deepEqual(tables, Uint32Array.of(8, 1, 2, 3, 8, 8))
   w.end()
 })

@@ -31,6 +31,8 @@ export interface Started<A> {
   readonly fiber: Fiber.Fiber<A, unknown>
   /** The value; everything has to be over. */
   readonly value: () => A
+  /** Whether it failed; everything has to be over. */
+  readonly failed: () => boolean
   /** The error. */
   readonly error: () => { readonly _tag: string; readonly message: string }
 }
@@ -48,6 +50,7 @@ const outcome = <A>(fiber: Fiber.Fiber<A, unknown>): Started<A> => {
       if (Exit.isSuccess(ended)) return ended.value
       throw Cause.squash(ended.cause)
     },
+    failed: () => Exit.isFailure(exit()),
     error: () => {
       const ended = exit()
       assert.ok(Exit.isFailure(ended), "it did not fail")
