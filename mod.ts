@@ -78,6 +78,7 @@ export type AttentionState = attentionState.AttentionState
 export { window as Window }
 /** Which positions a query may see. */
 export type Window = window.Window
+export * as Chat from "./lib/model/Chat.ts"
 export * as Gguf from "./lib/model/Gguf.ts"
 export * as Source from "./lib/model/gguf/Source.ts"
 export { tokenizer as Tokenizer }

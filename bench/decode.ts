@@ -3,20 +3,23 @@
  * `plain.ts`, the same arithmetic as one hand-written loop: tokens a second of both, by turns.
  *
  * - `prefill`: a prompt of one chunk read, and the next token drawn
- * - `generate`: `Llama.generate`, from the first token it says to the last; decode steps are captured once
+ * - `generate`: `Llama.generate`, whose decode steps are captured once
  * - `step`: one `Llama.step` and one `Program.run` a token, every launch recorded anew
+ *
+ * Both sides take turns token by token; the figure is that of the median token.
  *
  * @module
  */
 import assert from "node:assert/strict"
 import { Effect, Stream } from "effect"
-import { Arena, Gguf, Gpu, KvCache, Lease, Llama, Program, Tensor } from "../mod.ts"
+import { Arena, Gpu, KvCache, Lease, Llama, Program, Tensor } from "../mod.ts"
 import { median, sides } from "./measure.ts"
-import { plain } from "./plain.ts"
+import { type Plain, plain } from "./plain.ts"
 import type { Bench, Line } from "./report.ts"
 
 const chunk = 64
 const said = 48
+const warm = 3, rounds = 10
 const contexts = [64, 400]
 
 /** Reads tokens after a cache and draws the most probable next one. */
@@ -28,50 +31,81 @@ const read = (llama: Llama, cache: KvCache, ids: ReadonlyArray<number>) =>
     return { cache: next.caches[0]!, id: (yield* Gpu.read(next.value))[0]! }
   }))
 
-/** Says tokens after a cache, one step each. */
-const step = (llama: Llama, from: KvCache, first: number) =>
-  Effect.gen(function* () {
-    const ids = [first]
-    let cache = from
-    while (ids.length < said) {
-      const next = yield* read(llama, cache, [ids.at(-1)!])
-      cache = next.cache
-      ids.push(next.id)
-    }
-    return ids
-  })
+/** A sequence that grows by `said` tokens after a text, and begins anew. */
+interface Voice {
+  /** Says one more token. */
+  readonly next: Effect.Effect<number, unknown, Gpu>
+  /** Goes back to the text once everything is said. */
+  readonly rest: Effect.Effect<unknown, unknown, Gpu>
+}
 
-/** What `Llama.generate` says, and the milliseconds from its first token to its last. */
-const generate = (llama: Llama, prompt: ReadonlyArray<number>) =>
+type Under = ReturnType<typeof Lease.under>
+
+/** Kvasir's, one step a token. */
+const stepper = (llama: Llama, under: Under, text: KvCache, first: number): Voice => {
+  let now = { cache: text, id: first }
+  return {
+    next: Effect.map(
+      under(Effect.suspend(() => read(llama, now.cache, [now.id]))),
+      (said) => (now = said).id,
+    ),
+    rest: Effect.suspend(() => {
+      if (now.cache.length < text.length + said) return Effect.void
+      now = { cache: text, id: first }
+      return under(Lease.keep([text]))
+    }),
+  }
+}
+
+/** The peer's. */
+const loop = (peer: Plain, context: number, first: number): Voice => {
+  let count = 0, id = first
+  return {
+    next: Effect.sync(() => (count++, id = peer.read([id]))),
+    rest: Effect.sync(() => {
+      if (count < said) return
+      peer.truncate(context)
+      count = 0, id = first
+    }),
+  }
+}
+
+/**
+ * Milliseconds of each token that `Llama.generate` says, and of each that the peer says between two of them.
+ * Fails where they do not say the same.
+ */
+const generate = (llama: Llama, text: ReadonlyArray<number>, alone: Voice) =>
   Effect.gen(function* () {
-    const ids: Array<number> = []
-    let [first, last] = [0, 0]
-    const options = { maxTokens: said, temperature: 0, ignoreEos: true }
-    yield* Stream.runForEach(Llama.generate(llama, prompt, options), (event) =>
-      Effect.sync(() => {
+    const times = { ours: Array<number>(), peer: Array<number>() }
+    const options = { maxTokens: said + 1, temperature: 0, ignoreEos: true }
+    let expected: number | undefined
+    let mark = 0
+    yield* Stream.runForEach(
+      Llama.generate(llama, text, options),
+      Effect.fnUntraced(function* (event) {
         if (event._tag !== "Token") return
-        last = performance.now()
-        if (ids.length === 0) first = last
-        ids.push(event.id)
-      }))
-    return { ids, ms: last - first }
+        const heard = performance.now()
+        if (expected !== undefined) {
+          assert.equal(event.id, expected)
+          times.ours.push(heard - mark)
+        }
+        const start = performance.now()
+        expected = yield* alone.next
+        times.peer.push(performance.now() - start)
+        mark = performance.now()
+      }),
+    )
+    yield* alone.rest
+    return times
   })
 
 const program = Effect.gen(function* () {
-  const source = yield* Llama.open()
-  const llama = yield* Llama.fromSource(source)
+  const checkpoint = yield* Llama.open()
+  const llama = yield* Llama.fromCheckpoint(checkpoint)
   const { config } = llama
-  const gguf = yield* Gguf.open(source)
   const bytes = new Map<string, Uint8Array<ArrayBuffer>>()
-  for (const [name, info] of gguf.tensors) bytes.set(name, yield* Gguf.tensorBytes(source, info))
+  for (const [name, { read }] of checkpoint.tensors) bytes.set(name, yield* read)
   const peer = plain(config, (name) => bytes.get(name)!, chunk)
-  const alone = (context: number, first: number): ReadonlyArray<number> => {
-    peer.truncate(context)
-    const ids = [first]
-    while (ids.length < said) ids.push(peer.read([ids.at(-1)!]))
-    return ids
-  }
-
   const arena = yield* Arena.make(yield* Effect.fromResult(Llama.layout(llama)), 64)
   const request = Lease.scoped(arena) // a lease of its own: its blocks are free again after each round
   const text = Array.from({ length: Math.max(...contexts) }, (_, i) => (i * 37 + 11) % config.vocab)
@@ -99,33 +133,33 @@ const program = Effect.gen(function* () {
   add("prefill", 0, chunk, prefill.ours, prefill.peer)
 
   for (const context of contexts) {
-    const lease = yield* Lease.make(arena)
+    const under = Lease.under(yield* Lease.make(arena))
     peer.truncate(0)
     let [cache, first] = [empty, 0]
     for (let at = 0; at < context; at += chunk) {
       const ids = text.slice(at, Math.min(at + chunk, context))
-      const next = yield* Lease.under(lease)(read(llama, cache, ids))
+      const next = yield* under(read(llama, cache, ids))
       cache = next.cache
       first = peer.read(ids)
       assert.equal(next.id, first)
     }
-    assert.deepEqual(yield* request(step(llama, cache, first)), alone(context, first))
-    const steps = yield* sides({ warm: 3, count: 15 }, {
-      ours: { run: request(step(llama, cache, first)) },
-      peer: { run: Effect.sync(() => alone(context, first)) },
-    })
+    const [ours, alone] = [stepper(llama, under, cache, first), loop(peer, context, first)]
+    for (let i = 0; i < said; i++) assert.equal(yield* ours.next, yield* alone.next)
+    yield* Effect.all([ours.rest, alone.rest])
 
-    const ours: Array<number> = []
-    const speak = Effect.map(generate(llama, text.slice(0, context)), ({ ids, ms }) => {
-      assert.deepEqual(ids, alone(context, first))
-      ours.push(ms)
+    const spoken = { ours: Array<number>(), peer: Array<number>() }
+    for (let round = 0; round < warm + rounds; round++) {
+      const times = yield* generate(llama, text.slice(0, context), alone)
+      if (round < warm) continue
+      spoken.ours.push(...times.ours)
+      spoken.peer.push(...times.peer)
+    }
+    add("generate", context, 1, median(spoken.ours), median(spoken.peer))
+    const steps = yield* sides({ warm: warm * said, count: rounds * said }, {
+      ours: { run: ours.next, after: ours.rest },
+      peer: { run: alone.next, after: alone.rest },
     })
-    const { peer: peerMs } = yield* sides({ warm: 3, count: 15 }, {
-      ours: { run: speak },
-      peer: { run: Effect.sync(() => alone(context, first)) },
-    })
-    add("generate", context, said - 1, median(ours.slice(3)), peerMs)
-    add("step", context, said - 1, steps.ours, steps.peer)
+    add("step", context, 1, steps.ours, steps.peer)
   }
   return lines
 })

@@ -10,13 +10,15 @@ import { availableParallelism, cpus } from "node:os"
 import process from "node:process"
 import { parseArgs } from "node:util"
 import { Effect } from "effect"
+import { attention } from "./attention.ts"
 import { bookkeeping } from "./bookkeeping.ts"
 import { decode } from "./decode.ts"
 import { growth } from "./growth.ts"
 import { load } from "./load.ts"
 import { type Bench, digits, type Line, show } from "./report.ts"
+import { step } from "./step.ts"
 
-const benches: ReadonlyArray<Bench> = [decode, bookkeeping, growth, load]
+const benches: ReadonlyArray<Bench> = [decode, attention, bookkeeping, growth, load, step]
 
 const { values: { filter = "", json } } = parseArgs({
   options: { filter: { type: "string" }, json: { type: "string" } },

@@ -1,6 +1,6 @@
 /** Conversions between f32 and every other form. @module */
 import { fromSource, type Into, toSource } from "./cast.wgsl.ts"
-import { decode, type Weight } from "./decode.ts"
+import { decode, type Weight, weights } from "./decode.ts"
 import { type Family, family } from "./family.ts"
 import { fold } from "./grid.ts"
 import { bf16OfBits, bitsOf, f16OfBits } from "./half.ts"
@@ -37,7 +37,7 @@ const decodeAll = (dtype: Weight, x: ArrayOf[Weight], out: Float32Array, n: numb
 /** The kernels to f32, by the dtype of `x`. */
 export const toF32: Family<typeof to, From> = family(
   to,
-  ["f16", "bf16", "q8_0", "q4_0", "q4_1", "i32", "u32"] as const,
+  [...weights.filter((dtype) => dtype !== "f32"), "i32", "u32"],
   {
     source: toSource,
     grid: ({ n }, { WG }) => fold(n, WG),

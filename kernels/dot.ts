@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { int8, type Weight } from "./decode.ts"
+import { type Decode, decode, int8, type Weight } from "./decode.ts"
 import { bf16, f16 } from "./half.ts"
 import type { ArrayOf } from "./kernel.ts"
 
@@ -40,10 +40,40 @@ const halves = (values: Float32Array): Dot => (w, n, k, x, from, out, to) => {
   }
 }
 
+/** Four rows, 256 weights at a time, decoded: for forms that take more than an addition to put together. */
+const pieces = (decode: Decode): Dot => (w, n, k, x, from, out, to) => {
+  const scratch = new Float64Array(1024)
+  for (let j = 0; j < n; j += 4) {
+    const j1 = Math.min(j + 1, n - 1), j2 = Math.min(j + 2, n - 1), j3 = Math.min(j + 3, n - 1)
+    let a = 0, b = 0, c = 0, d = 0
+    for (let at = 0; at < k; at += 256) {
+      const size = Math.min(256, k - at)
+      decode(w, j * k + at, size, scratch, 0)
+      decode(w, j1 * k + at, size, scratch, 256)
+      decode(w, j2 * k + at, size, scratch, 512)
+      decode(w, j3 * k + at, size, scratch, 768)
+      for (let i = 0; i < size; i++) {
+        const v = x[from + at + i]!
+        a += scratch[i]! * v
+        b += scratch[i + 256]! * v
+        c += scratch[i + 512]! * v
+        d += scratch[i + 768]! * v
+      }
+    }
+    out[to + j] = a
+    out[to + j1] = b
+    out[to + j2] = c
+    out[to + j3] = d
+  }
+}
+
 /** A dot for each dtype. One loop each, so that each sees one kind of array. */
 export const dot: Readonly<Record<Weight, Dot>> = {
   f16: halves(f16),
   bf16: halves(bf16),
+  q5_0: pieces(decode.q5_0),
+  q4_K: pieces(decode.q4_K),
+  q6_K: pieces(decode.q6_K),
   f32: (w, n, k, x, from, out, to) => {
     for (let j = 0; j < n; j += 4) {
       const j1 = Math.min(j + 1, n - 1), j2 = Math.min(j + 2, n - 1), j3 = Math.min(j + 3, n - 1)

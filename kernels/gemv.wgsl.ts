@@ -71,6 +71,17 @@ export const products = (D: Tiled, names: ReadonlyArray<string>): string => {
 export const functions = (D: Tiled, names: ReadonlyArray<string>): string =>
   wordsOf[D].functions + scalesType + names.map(scalesOf[D]).join("") + threadOf
 
+/** Text of the head of `main`: a thread finds its row of x and its four rows of the weights. */
+export const main: string = /* wgsl */ `
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = thread_of(id, groups);
+  let quads = params.n / 4u;
+  if (i >= params.rows * quads) { return; }
+  let row = i / quads;
+  let quad = i % quads;
+`
+
 /** The shader for a weight stored as `D`. */
 export const source = (D: Tiled): string =>
   /* wgsl */ `
@@ -88,14 +99,7 @@ struct Params { rows: u32, k: u32, n: u32 }
 @group(0) @binding(1) var<storage, read> weight: array<vec4u>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(3) var<uniform> params: Params;
-@compute @workgroup_size(WG)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let i = thread_of(id, groups);
-  let quads = params.n / 4u;
-  if (i >= params.rows * quads) { return; }
-  let row = i / quads;
-  let quad = i % quads;
-` + products(D, ["weight"]) + /* wgsl */ `
+` + main + products(D, ["weight"]) + /* wgsl */ `
   out[i] = weight_sum;
 }
 ` + functions(D, ["weight"])

@@ -6,6 +6,9 @@ const MAX_GROUPS = 65_535
 /** Threads of a workgroup where nothing speaks for another number. */
 export const workgroup: { readonly WG: number } = { WG: 64 }
 
+/** Threads of a workgroup of the register kernels: eight read a tile of a weight straight ahead. */
+export const lanes: { readonly WG: number } = { WG: 8 }
+
 /**
  * Workgroups for `count` threads, `per` of them in a workgroup: never none, of which Dawn warns, so the last
  * ones may have nothing to do.

@@ -11,8 +11,8 @@
 /** Types of numbers a cache, an activation or an index is stored in. */
 export type Scalar = "f32" | "f16" | "bf16" | "i32" | "u32"
 
-/** Block-quantised weights, laid out byte for byte as GGUF stores them (32 weights a block). */
-export type Quantised = "q8_0" | "q4_0" | "q4_1"
+/** Block-quantised weights, laid out byte for byte as GGUF stores them: 32 weights a block, 256 in the K forms. */
+export type Quantised = "q8_0" | "q4_0" | "q4_1" | "q5_0" | "q4_K" | "q6_K"
 
 /** Weights in tiles of 32 rows by 32 columns, in the order in which register kernels read them (`tile.ts`). */
 export type Tiled = "f16_tiled" | "bf16_tiled" | "q8_0_tiled" | "q4_0_tiled" | "q4_1_tiled"
@@ -30,6 +30,9 @@ export interface ArrayOf {
   readonly q8_0: Uint8Array
   readonly q4_0: Uint8Array
   readonly q4_1: Uint8Array
+  readonly q5_0: Uint8Array
+  readonly q4_K: Uint8Array
+  readonly q6_K: Uint8Array
   readonly f16_tiled: Uint32Array
   readonly bf16_tiled: Uint32Array
   readonly q8_0_tiled: Uint32Array

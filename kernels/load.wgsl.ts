@@ -12,7 +12,8 @@ fn ${name}_half(at: u32) -> f32 { return unpack2x16float(${name}[at / 4u] >> (8u
 `
 
 // A block is 32 weights. q8_0: f16 d, 32 signed bytes. q4_0: f16 d, 16 bytes. q4_1: f16 d, f16 m, 16 bytes;
-// byte j of the last two holds weight j in its low half and weight j + 16 in its high half.
+// byte j of the last two holds weight j in its low half and weight j + 16 in its high half. q5_0: the same
+// halves after f16 d and 32 fifth bits. The K forms are described in decode.ts.
 const quantised: { readonly [D in Quantised]: (name: string) => string } = {
   q8_0: (name) => /* wgsl */ `
 fn ${name}_at(i: u32) -> f32 {
@@ -35,6 +36,46 @@ fn ${name}_at(i: u32) -> f32 {
   let j = i % 32u;
   let q = (${name}_byte(block + 4u + j % 16u) >> (4u * (j / 16u))) & 15u;
   return f32(q) * ${name}_half(block) + ${name}_half(block + 2u);
+}
+`,
+  q5_0: (name) => /* wgsl */ `
+fn ${name}_at(i: u32) -> f32 {
+  let block = (i / 32u) * 22u;
+  let j = i % 32u;
+  let low = (${name}_byte(block + 6u + j % 16u) >> (4u * (j / 16u))) & 15u;
+  let high = (${name}_byte(block + 2u + j / 8u) >> (j % 8u)) & 1u;
+  return (f32(low | (high << 4u)) - 16.0) * ${name}_half(block);
+}
+`,
+  q4_K: (name) => /* wgsl */ `
+fn ${name}_at(i: u32) -> f32 {
+  let block = (i / 256u) * 144u;
+  let s = i % 256u / 32u;
+  let at = block + 4u + s;
+  var scale: u32;
+  var least: u32;
+  if (s < 4u) {
+    scale = ${name}_byte(at) & 63u;
+    least = ${name}_byte(at + 4u) & 63u;
+  } else {
+    let both = ${name}_byte(at + 4u);
+    scale = (both & 15u) | ((${name}_byte(at - 4u) >> 6u) << 4u);
+    least = (both >> 4u) | ((${name}_byte(at) >> 6u) << 4u);
+  }
+  let q = (${name}_byte(block + 16u + s / 2u * 32u + i % 32u) >> (4u * (s % 2u))) & 15u;
+  return f32(q * scale) * ${name}_half(block) - f32(least) * ${name}_half(block + 2u);
+}
+`,
+  q6_K: (name) => /* wgsl */ `
+fn ${name}_at(i: u32) -> f32 {
+  let block = (i / 256u) * 210u;
+  let j = i % 256u;
+  let part = j % 128u / 32u;
+  let low = ${name}_byte(block + j / 128u * 64u + part % 2u * 32u + j % 32u) >> (4u * (part / 2u));
+  let high = ${name}_byte(block + 128u + j / 128u * 32u + j % 32u) >> (2u * part);
+  let q = i32((low & 15u) | ((high & 3u) << 4u)) - 32;
+  let scale = bitcast<i32>(${name}_byte(block + 192u + j / 16u) << 24u) >> 24u;
+  return f32(q * scale) * ${name}_half(block + 208u);
 }
 `,
 }

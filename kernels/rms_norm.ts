@@ -13,7 +13,7 @@ const spec = {
 /** The kernel. */
 export const rmsNorm: Kernel.Kernel<typeof spec> = Kernel.make(spec, {
   source,
-  grid: ({ rows }, { WG }) => fold(rows, WG),
+  grid: ({ rows }) => fold(rows, 1),
   twin: ({ x, weight, out }, { eps }, { rows, d }) => {
     for (let from = 0; from < rows * d; from += d) {
       let sum = 0

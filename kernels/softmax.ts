@@ -13,7 +13,7 @@ const spec = {
 /** The kernel. */
 export const softmax: Kernel.Kernel<typeof spec> = Kernel.make(spec, {
   source,
-  grid: ({ rows }, { WG }) => fold(rows, WG),
+  grid: ({ rows }) => fold(rows, 1),
   twin: ({ x, out }, _, { rows, n }) => {
     const weights = new Float64Array(n)
     for (let r = 0; r < rows; r++) {

@@ -1,14 +1,15 @@
-/** softmax.wgsl: one thread a row. @module */
-import { threadOf } from "./grid.ts"
+/** softmax.wgsl: one workgroup a row. @module */
+import { reduce } from "./reduce.wgsl.ts"
 
 /** The shader. */
 export const source: string = /* wgsl */ `
 // softmax.wgsl: out[r, i] = exp(x[r, i]) / Σ exp(x[r, j])
 //
-// grid      fold(rows)            workgroup (WG, 1, 1)
+// grid      rows workgroups, folded                        workgroup (WG, 1, 1)
 // reads     x f32[rows, n]
 // writes    out f32[rows, n]
 // moves     20 · n bytes a row: x twice, out written twice and read once
+// shared    4 · WG bytes
 // empty     rows = 0 does nothing
 // source    its definition; the reference is softmax.ts
 override WG: u32 = 64;
@@ -17,18 +18,24 @@ struct Params { rows: u32, n: u32 }
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 @compute @workgroup_size(WG)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let row = thread_of(id, groups);
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
   let base = row * params.n;
   var most = x[base];
-  for (var i = 1u; i < params.n; i++) { most = max(most, x[base + i]); }
+  for (var i = lane; i < params.n; i += WG) { most = max(most, x[base + i]); }
+  most = most_of(lane, most);
   var sum = 0.0;
-  for (var i = 0u; i < params.n; i++) {
+  for (var i = lane; i < params.n; i += WG) {
     let weight = exp(x[base + i] - most);
     out[base + i] = weight;
     sum += weight;
   }
-  for (var i = 0u; i < params.n; i++) { out[base + i] /= sum; }
+  sum = sum_of(lane, sum);
+  for (var i = lane; i < params.n; i += WG) { out[base + i] /= sum; }
 }
-` + threadOf
+` + reduce

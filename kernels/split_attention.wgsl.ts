@@ -5,117 +5,127 @@ import type { Shape } from "./split_attention.ts"
 
 /** How a shader reads a pool: what one load brings. Strides and bases are multiples of `elements`. */
 export const wide: {
-  readonly [D in Shape["dtype"]]: { readonly type: "vec4f" | "vec4u"; readonly elements: number }
+  readonly [D in Shape["dtype"]]: {
+    readonly type: "vec4f" | "vec4u"
+    readonly elements: number
+  }
 } = {
   f32: { type: "vec4f", elements: 4 },
   f16: { type: "vec4u", elements: 8 },
   bf16: { type: "vec4u", elements: 8 },
 }
 
-const lines = (n: number, line: (i: number) => string): string =>
-  Array.from({ length: n }, (_, i) => line(i)).join("\n")
+/** `n` pieces of text, each on lines of its own. */
+const lines = (n: number, piece: (i: number) => string): string =>
+  Array.from({ length: n }, (_, i) => piece(i)).join("\n")
 
-/** How a row of keys or values is read, four elements at a time into `x`, each group used at once. */
-const rows = {
-  f32: (from, at, n, x, use) => lines(n, (i) => `      ${x} = ${from}[${at} + ${i}u];${use(i)}`),
-  f16: (from, at, n, x, use) =>
-    lines(n / 2, (i) =>
-      [
-        `      word = ${from}[${at} + ${i}u];`,
-        `      ${x} = vec4f(unpack2x16float(word.x), unpack2x16float(word.y));${use(2 * i)}`,
-        `      ${x} = vec4f(unpack2x16float(word.z), unpack2x16float(word.w));${use(2 * i + 1)}`,
-      ].join("\n")),
-  bf16: (from, at, n, x, use) =>
-    lines(n / 2, (i) =>
-      [
-        `      word = ${from}[${at} + ${i}u];`,
-        `      ${x} = bitcast<vec4f>(vec4u(word.xy << vec2u(16u), word.xy & vec2u(0xffff0000u)).xzyw);${
-          use(2 * i)
-        }`,
-        `      ${x} = bitcast<vec4f>(vec4u(word.zw << vec2u(16u), word.zw & vec2u(0xffff0000u)).xzyw);${
-          use(2 * i + 1)
-        }`,
-      ].join("\n")),
-} as const satisfies {
-  readonly [D in Shape["dtype"]]: (
-    from: string,
-    at: string,
-    n: number,
-    x: string,
-    use: (i: number) => string,
-  ) => string
+/** What is done with the `i`-th four elements of a row, once they are in a register. */
+type Use = (i: number) => string
+
+/** Two fours of a load of eight: how each is made of `word`. */
+const halves = (low: string, high: string) => (from: string, at: string, n: number, use: Use) =>
+  lines(n / 2, (i) =>
+    `      word = ${from}[${at} + ${i}u];
+      x = ${low};${use(2 * i)}
+      x = ${high};${use(2 * i + 1)}`)
+
+const bf16 = (pair: string): string =>
+  `bitcast<vec4f>(vec4u(word.${pair} << vec2u(16u), word.${pair} & vec2u(0xffff0000u)).xzyw)`
+
+/** A row of `n` fours, read into `x` by turns and used at once. */
+const row: {
+  readonly [D in Shape["dtype"]]: (from: string, at: string, n: number, use: Use) => string
+} = {
+  f32: (from, at, n, use) => lines(n, (i) => `      x = ${from}[${at} + ${i}u];${use(i)}`),
+  f16: halves(
+    "vec4f(unpack2x16float(word.x), unpack2x16float(word.y))",
+    "vec4f(unpack2x16float(word.z), unpack2x16float(word.w))",
+  ),
+  bf16: halves(bf16("xy"), bf16("zw")),
 }
 
-/** What a thread that holds one token does otherwise than one that holds two. */
-const strips = {
+/** Text that a thread of one token needs otherwise than a thread of two. */
+interface Strip {
+  readonly functions: string
+  /** The walk over what the tokens see. */
+  readonly around: (walk: string) => string
+  /** Before a position: which tokens see it. */
+  readonly seen: string
+  /** A score, a weight and a value, as token `r` sees them. */
+  readonly score: (r: number, score: string) => string
+  readonly weight: (r: number, weight: string) => string
+  readonly values: string
+  readonly value: (r: number) => string
+}
+
+const strips: { readonly [R in Shape["rows"]]: Strip } = {
   1: {
-    pass: (walk: string) => `  let range = sight0;\n${walk}`,
+    functions: "",
+    around: (walk) => `  let range = sight0;\n${walk}`,
     seen: "",
-    score: (_: number, x: string) => x,
-    weight: (_: number, p: string) => p,
+    score: (_, score) => score,
+    weight: (_, weight) => weight,
     values: "",
-    value: (_: number) => "v",
+    value: () => "x",
   },
   2: {
-    // Two tokens of one sequence share every load; of two sequences, each takes its turn.
-    pass: (walk: string) =>
-      `  for (var turn = 0u; turn < 2u; turn++) {
-  let range = range_of(sight0, sight1, turn);
-${walk}
-  }`,
-    seen: `      let seen0 = sees(sight0, range.table, p);
-      let seen1 = sees(sight1, range.table, p);`,
-    score: (row: number, x: string) => `select(LSE_EMPTY, ${x}, seen${row})`,
-    weight: (row: number, p: string) => `select(0.0, ${p}, seen${row})`,
-    values: " v0 = select(vec4f(), v, seen0); v1 = select(vec4f(), v, seen1);",
-    value: (row: number) => `v${row}`,
-  },
-} as const
-
-const sees = /* wgsl */ `
+    functions: /* wgsl */ `
 fn sees(s: Sight, table: u32, p: u32) -> bool {
   return s.table == table && ((p >= s.first && p < s.sinks) || (p >= s.start && p < s.end));
 }
 
+// Two tokens of one sequence share every load, in one turn; of two sequences, each has a turn.
 fn range_of(a: Sight, b: Sight, turn: u32) -> Sight {
-  if (a.table == b.table) {
-    if (turn == 1u) { return Sight(a.table, 0u, 0u, 0u, 0u); }
-    if (a.end == 0u) { return b; }
-    if (b.end == 0u) { return a; }
-    return Sight(
-      a.table, min(a.first, b.first), max(a.sinks, b.sinks), min(a.start, b.start), max(a.end, b.end),
-    );
-  }
-  if (turn == 1u) { return b; }
-  return a;
+  if (a.table != b.table && turn == 0u) { return a; }
+  if (a.table != b.table) { return b; }
+  if (turn == 1u) { return Sight(a.table, 0u, 0u, 0u, 0u); }
+  if (a.end == 0u) { return b; }
+  if (b.end == 0u) { return a; }
+  return Sight(
+    a.table, min(a.first, b.first), max(a.sinks, b.sinks), min(a.start, b.start), max(a.end, b.end),
+  );
 }
-`
+`,
+    around: (walk) =>
+      `  for (var turn = 0u; turn < 2u; turn++) {
+  let range = range_of(sight0, sight1, turn);
+${walk}
+  }`,
+    seen: `
+      let seen0 = sees(sight0, range.table, p);
+      let seen1 = sees(sight1, range.table, p);`,
+    score: (r, score) => `select(LSE_EMPTY, ${score}, seen${r})`,
+    weight: (r, weight) => `select(0.0, ${weight}, seen${r})`,
+    values: " x0 = select(vec4f(), x, seen0); x1 = select(vec4f(), x, seen1);",
+    value: (r) => `x${r}`,
+  },
+}
 
-const capped = /* wgsl */ `
+/** Scores are in units of log 2, so that `exp2` serves: the scale takes it in, or the cap does. */
+const caps = {
+  plain: { functions: "", factor: "params.scale * LOG2E", of: (score: string) => score },
+  capped: {
+    functions: /* wgsl */ `
 // tanh of more than 15 is 1 in f32, and may overflow on the way.
 fn capped(score: f32) -> f32 {
   return LOG2E * params.soft_cap * tanh(clamp(score / params.soft_cap, -15.0, 15.0));
 }
-`
+`,
+    factor: "params.scale",
+    of: (score: string) => `capped(${score})`,
+  },
+} as const
 
-/** The shader for a shape. */
-export const source = (shape: Shape): string => {
-  const { dtype, keyDim, valueDim, heads, softCap } = shape
-  const strip = strips[shape.rows]
+/** The shader for a shape. Query a of a thread is head a mod heads of token a ÷ heads. */
+export const source = ({ dtype, keyDim, valueDim, heads, rows, softCap }: Shape): string => {
   const { type, elements } = wide[dtype]
-  const [numKeys, numValues] = [keyDim / 4, valueDim / 4]
-  /** Queries of a thread: head h of row r is number r · heads + h. */
-  const queries = shape.rows * heads
-  const row = (a: number): number => Math.floor(a / heads)
-  const all = (f: (a: number) => string): string =>
-    Array.from({ length: queries }, (_, a) => f(a)).join("")
-  const sum = (a: number): string => {
-    const x = `(s${a}.x + s${a}.y) + (s${a}.z + s${a}.w)`
-    return strip.score(row(a), softCap ? `capped(${x})` : x)
-  }
-  const walk = /* wgsl */ `
-  var p = range.start;
-  if (range.first < range.sinks) { p = range.first; }
+  const strip = strips[rows]
+  const cap = softCap ? caps.capped : caps.plain
+  const [keyFours, valueFours, queries] = [keyDim / 4, valueDim / 4, rows * heads]
+  const tokenOf = (a: number): number => Math.floor(a / heads)
+  const each = (piece: (a: number) => string): string =>
+    Array.from({ length: queries }, (_, a) => piece(a)).join("")
+  const walk = /* wgsl */ `  var p = select(range.start, range.first, range.first < range.sinks);
   while (p < range.end) {
     if (p >= range.sinks) { p = max(p, range.start); }
     let offset = p % params.block_size;
@@ -126,46 +136,46 @@ export const source = (shape: Shape): string => {
       kv_head * params.key_head_stride + offset * params.key_slot_stride) / WIDE;
     var value = (params.value_base + block * params.value_block_stride +
       kv_head * params.value_head_stride + offset * params.value_slot_stride) / WIDE;
-    for (; p < stop; p++) {
-${strip.seen}
+    for (; p < stop; p++) {${strip.seen}
 ${lines(queries, (a) => `      s${a} = vec4f();`)}
+${row[dtype]("keys", "key", keyFours, (i) => each((a) => ` s${a} = fma(q${a}_${i}, x, s${a});`))}
 ${
-    rows[dtype]("keys", "key", numKeys, "k", (i) =>
-      all((a) =>
-        ` s${a} = fma(q${a}_${i}, k, s${a});`
-      ))
-  }
-${
-    lines(queries, (a) =>
-      `      let x${a} = ${sum(a)};
-      let top${a} = max(most${a}, x${a});
+    lines(queries, (a) => {
+      const score = cap.of(`(s${a}.x + s${a}.y) + (s${a}.z + s${a}.w)`)
+      return `      let score${a} = ${strip.score(tokenOf(a), score)};
+      let top${a} = max(most${a}, score${a});
       let keep${a} = exp2(most${a} - top${a});
-      let p${a} = ${strip.weight(row(a), `exp2(x${a} - top${a})`)};
-      total${a} = total${a} * keep${a} + p${a};
-      most${a} = top${a};`)
+      let w${a} = ${strip.weight(tokenOf(a), `exp2(score${a} - top${a})`)};
+      sum${a} = sum${a} * keep${a} + w${a};
+      most${a} = top${a};`
+    })
   }
 ${
-    rows[dtype]("values", "value", numValues, "v", (i) =>
-      strip.values +
-      all((a) => ` o${a}_${i} = fma(vec4f(p${a}), ${strip.value(row(a))}, o${a}_${i} * keep${a});`))
+    row[dtype]("values", "value", valueFours, (i) =>
+      strip.values + each((a) =>
+        ` o${a}_${i} = fma(vec4f(w${a}), ${strip.value(tokenOf(a))}, o${a}_${i} * keep${a});`
+      ))
   }
       key += params.key_slot_stride / WIDE;
       value += params.value_slot_stride / WIDE;
     }
   }`
   return /* wgsl */ `
-// split_attention.wgsl: softmax(cap(scale · q · kᵀ)) · v over one part of the positions that a token may see
+// split_attention.wgsl: softmax(cap(scale · q · kᵀ)) · v over a part of the positions that a token may see
 //
-// shape     ${dtype} pools; keys of ${keyDim}, values of ${valueDim}; a thread holds ${heads} query heads of ${shape.rows} tokens
-// grid      fold(strips of ${shape.rows} tokens, whole tiles of them · packs of ${heads} heads · splits)   workgroup (WG, 1, 1)
+// shape     ${dtype} pools, keys of ${keyDim} and values of ${valueDim}${
+    softCap ? ", scores capped" : ""
+  }
+// thread    ${rows} × ${heads}: a strip of adjacent tokens × a pack of query heads that share a key head
+// grid      fold(strips, in whole tiles · packs · splits)                 workgroup (WG, 1, 1)
 // reads     q f32[tokens, num_q_heads, key_dim]
 //           keys ${dtype}[key_pool]           values ${dtype}[value_pool]
 //           block_tables u32[batch, max_blocks]: blocks of a sequence, from position 0
 //           visible u32[tokens, 3]: row of block_tables, first visible position, own position
 // writes    out f32[splits, tokens, num_q_heads, value_dim]
 //           lse f32[splits, tokens, num_q_heads], natural log
-// moves     key_dim + value_dim elements a position, once for all heads and tokens of a thread
-// lanes     neighbours are splits of one strip, or strips of one tile: then they read the same rows at once;
+// moves     key_dim + value_dim elements a position, once for all that a thread holds
+// lanes     neighbours are splits of a strip, or else strips of a tile, which read the same rows at once;
 //           the last strips, which see most, come first
 // splits    equal parts of the window, in whole blocks or runs of 16; the sinks belong to split 0
 // empty     a part without positions writes out = 0 and lse = LSE_EMPTY
@@ -189,7 +199,7 @@ struct Params {
 ${LSE_EMPTY_WGSL}
 const LOG2E: f32 = 1.4426950408889634;
 const LN2: f32 = 0.6931471805599453;
-// Elements in one element of a pool's binding.
+// Elements of one load from a pool.
 const WIDE: u32 = ${elements}u;
 
 // Positions first … sinks − 1 and start … end − 1; end = 0 is none.
@@ -199,6 +209,7 @@ fn sight(token: u32, split: u32) -> Sight {
   let table = visible[3u * token] * params.max_blocks;
   let first = visible[3u * token + 1u];
   let end = visible[3u * token + 2u] + 1u;
+  if (first >= end) { return Sight(table, 0u, 0u, 0u, 0u); }
   var start = first;
   if (params.window > 0u && end > params.window) { start = max(first, end - params.window); }
   let run = min(params.block_size, 16u);
@@ -206,58 +217,50 @@ fn sight(token: u32, split: u32) -> Sight {
   let share = (end - base + params.splits - 1u) / params.splits;
   let part = (share + run - 1u) / run * run;
   let begin = max(start, base + split * part);
-  if (first >= end || begin >= end) { return Sight(table, 0u, 0u, 0u, 0u); }
+  if (begin >= end) { return Sight(table, 0u, 0u, 0u, 0u); }
   let sinks = select(0u, min(params.sinks, start), split == 0u);
   return Sight(table, first, sinks, begin, min(end, base + split * part + part));
 }
-${shape.rows === 1 ? "" : sees}${softCap ? capped : ""}
+${strip.functions}${cap.functions}
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = thread_of(id, groups);
+  let packs = params.num_q_heads / ${heads}u;
+  let strips = (params.tokens + ${rows - 1}u) / ${rows}u;
   let split = i % params.splits;
   let lane = i / params.splits % params.tile;
-  let packs = params.num_q_heads / ${heads}u;
   let pack = i / (params.splits * params.tile) % packs;
   let strip = i / (params.splits * params.tile * packs) * params.tile + lane;
-  let strips = (params.tokens + ${shape.rows - 1}u) / ${shape.rows}u;
   if (strip >= strips) { return; }
   let head = pack * ${heads}u;
   let kv_head = head * params.key_heads / params.num_q_heads;
-  let factor = params.scale${softCap ? "" : " * LOG2E"};
+  let factor = ${cap.factor};
 ${
-    lines(shape.rows, (r) =>
-      `  let token${r} = min(${shape.rows}u * (strips - 1u - strip) + ${r}u, params.tokens - 1u);
-  let head${r} = token${r} * params.num_q_heads + head;
+    lines(rows, (r) =>
+      `  let token${r} = min((strips - 1u - strip) * ${rows}u + ${r}u, params.tokens - 1u);
+  let row${r} = token${r} * params.num_q_heads + head;
   let sight${r} = sight(token${r}, split);`)
   }
 ${
-    lines(queries * numKeys, (n) => {
-      const [a, i] = [Math.floor(n / numKeys), n % numKeys]
-      return `  let q${a}_${i} = q[(head${row(a)} + ${a % heads}u) * ${numKeys}u + ${i}u] * factor;`
-    })
-  }
-${
     lines(queries, (a) =>
-      `  var s${a} = vec4f();
-  var most${a} = LSE_EMPTY;
-  var total${a} = 0.0;`)
+      lines(keyFours, (i) =>
+        `  let q${a}_${i} = q[(row${tokenOf(a)} + ${
+          a % heads
+        }u) * ${keyFours}u + ${i}u] * factor;`))
   }
-${
-    lines(queries * numValues, (n) =>
-      `  var o${Math.floor(n / numValues)}_${n % numValues} = vec4f();`)
-  }
-  var k = vec4f();
-  var v = vec4f();${elements === 8 ? "\n  var word = vec4u();" : ""}${
-    shape.rows === 1 ? "" : "\n  var v0 = vec4f();\n  var v1 = vec4f();"
-  }
-${strip.pass(walk)}
+${lines(queries, (a) => `  var s${a} = vec4f(); var most${a} = LSE_EMPTY; var sum${a} = 0.0;`)}
+${lines(queries, (a) => lines(valueFours, (i) => `  var o${a}_${i} = vec4f();`))}
+  var x = vec4f();
+${elements === 8 ? "  var word = vec4u();\n" : ""}${
+    rows === 2 ? "  var x0 = vec4f();\n  var x1 = vec4f();\n" : ""
+  }${strip.around(walk)}
   let part = split * params.tokens * params.num_q_heads;
 ${
     lines(queries, (a) =>
-      `  let at${a} = part + head${row(a)} + ${a % heads}u;
-  let sum${a} = select(1.0, total${a}, total${a} > 0.0);
-  lse[at${a}] = select(LSE_EMPTY, (most${a} + log2(sum${a})) * LN2, total${a} > 0.0);
-${lines(numValues, (i) => `  out[at${a} * ${numValues}u + ${i}u] = o${a}_${i} / sum${a};`)}`)
+      `  let at${a} = part + row${tokenOf(a)} + ${a % heads}u;
+  let total${a} = select(1.0, sum${a}, sum${a} > 0.0);
+  lse[at${a}] = select(LSE_EMPTY, (most${a} + log2(total${a})) * LN2, sum${a} > 0.0);
+${lines(valueFours, (i) => `  out[at${a} * ${valueFours}u + ${i}u] = o${a}_${i} / total${a};`)}`)
   }
 }
 ${threadOf}`

@@ -19,12 +19,12 @@ import type { Weight } from "./decode.ts"
 import type { ArrayOf, DType, Tiled } from "./kernel.ts"
 
 /** The stored form that a tiled one is made of. */
-export type Stored = Exclude<Weight, "f32">
+export type Stored = Exclude<Weight, "f32" | "q5_0" | "q4_K" | "q6_K">
 
 /** Rows, and columns, of a tile. */
 export const side = 32
 
-/** The tiled form of a stored one; f32 rows are read as they are. */
+/** The tiled form of a stored one; the others are read as they are. */
 export const tiledOf: { readonly [D in Stored]: Tiled } = {
   f16: "f16_tiled",
   bf16: "bf16_tiled",
@@ -41,6 +41,9 @@ export const storedOf: { readonly [D in Tiled]: Stored } = {
   q4_0_tiled: "q4_0",
   q4_1_tiled: "q4_1",
 }
+
+/** Whether a dtype has a tiled form. */
+export const isTileable = (dtype: DType): dtype is Stored => Object.hasOwn(tiledOf, dtype)
 
 /** Whether a dtype is tiled. */
 export const isTiled = (dtype: DType): dtype is Tiled => Object.hasOwn(storedOf, dtype)

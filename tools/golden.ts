@@ -7,8 +7,8 @@
  * @module
  */
 import { Effect, Result } from "effect"
-import { readdirSync, readFileSync, statSync } from "node:fs"
-import { join, relative } from "node:path"
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs"
+import { dirname, join, relative } from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { absent, type Adapter, adapters } from "../property-tests/adapters.ts"
@@ -25,10 +25,14 @@ interface Counts {
   readonly failed: number
 }
 
+/** The JSON of a folder with a model is the model's own. */
+const isCases = (file: string): boolean =>
+  file.endsWith(".json") && !existsSync(join(dirname(file), "config.json"))
+
 const filesOf = (place: string): ReadonlyArray<string> =>
   statSync(place).isDirectory()
     ? readdirSync(place, { encoding: "utf8", recursive: true })
-      .filter((name) => name.endsWith(".json")).sort().map((name) => join(place, name))
+      .sort().map((name) => join(place, name)).filter(isCases)
     : [place]
 
 const fails = (line: string): Counts => {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Effect, Reducer, Result } from "effect"
+import { type Effect, Reducer, type Result } from "effect"
 import { LSE_EMPTY } from "../../kernels/constants.ts"
 import { mergeStates } from "../../kernels/merge_states.ts"
 import type { ShapeMismatch } from "../errors.ts"

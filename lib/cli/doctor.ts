@@ -12,7 +12,10 @@ import * as Output from "./output.ts"
 import { megabytes } from "./output.ts"
 
 const table = {
-  model: { takes: "text", help: "a GGUF file; the embedded model without it" },
+  model: {
+    takes: "text",
+    help: "a GGUF file or a folder of safetensors; the embedded model without it",
+  },
   json: { takes: "nothing", help: "one JSON object" },
 } as const satisfies Table
 
@@ -30,8 +33,8 @@ const run = (args: ReadonlyArray<string>): Effect.Effect<void, Failure> =>
     const { values, texts } = yield* Effect.fromResult(parse(args, table))
     if (texts.length > 0) return yield* new Usage({ problem: "doctor takes no text" })
     const { device, considered } = yield* Gpu.choose({ thorough: true })
-    const { gguf, config } = yield* inspect(values.model)
-    const sizes = [...gguf.tensors.values()].map(({ bytes }) => bytes)
+    const { name, tensors, config } = yield* inspect(values.model)
+    const sizes = [...tensors.values()].map(({ bytes }) => bytes)
     const layout = yield* Effect.fromResult(Llama.layoutOf(config))
     const tokenBytes = Layout.blockBytes(layout, 0) / layout.blockSize
     const plan = yield* Effect.fromResult(
@@ -45,7 +48,7 @@ const run = (args: ReadonlyArray<string>): Effect.Effect<void, Failure> =>
       devices: considered.map((seen) => ({ ...seen, fits: seen.maxBufferBytes >= largest })),
       model: {
         name: config.name,
-        file: gguf.file,
+        file: name,
         context: config.context,
         weightsBytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
         cacheBytesPer1000Tokens: 1000 * tokenBytes,

@@ -11,7 +11,10 @@ import { oneText, parse, type Table, Usage, type Values } from "./options.ts"
 import * as Output from "./output.ts"
 
 const table = {
-  model: { takes: "text", help: "a GGUF file; the embedded model without it" },
+  model: {
+    takes: "text",
+    help: "a GGUF file or a folder of safetensors; the embedded model without it",
+  },
   "max-tokens": { takes: "number", help: "most tokens to say (128)" },
   temperature: { takes: "number", help: "0 is greedy (0.8)" },
   "top-k": { takes: "number", help: "only the k most probable tokens (0: all)" },

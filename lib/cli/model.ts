@@ -1,15 +1,13 @@
 /** Opening and loading the model a command names, with progress. @module */
 import { Effect, type Scope } from "effect"
 import type * as Gpu from "../device/Gpu.ts"
-import type { BadModelFile, UnsupportedModel } from "../errors.ts"
 import * as Llama from "../model/Llama.ts"
 import * as Output from "./output.ts"
 
 /** The vocabulary and sizes of a model, without its weights. */
 export const inspect = (
   path: string | undefined,
-): Effect.Effect<Llama.Inspected, BadModelFile | UnsupportedModel> =>
-  Effect.scoped(Effect.flatMap(Llama.open(path), Llama.inspect))
+): Effect.Effect<Llama.Checkpoint, Llama.OpenError> => Effect.scoped(Llama.open(path))
 
 /** A model on the device; a terminal shows how far loading is. */
 export const load = (

@@ -12,7 +12,10 @@ import * as Output from "./output.ts"
 
 const table = {
   ids: { takes: "text", help: "a file of token ids (a JSON array, or numbers and blanks)" },
-  model: { takes: "text", help: "a GGUF file; the embedded model without it" },
+  model: {
+    takes: "text",
+    help: "a GGUF file or a folder of safetensors; the embedded model without it",
+  },
   device: { takes: "text", help: "auto, cpu, webgpu or dawn" },
   json: { takes: "nothing", help: "one JSON object: { ids, meanNll, nll, logsumexp }" },
 } as const satisfies Table

@@ -7,7 +7,10 @@ import { oneText, parse, type Table } from "./options.ts"
 import * as Output from "./output.ts"
 
 const table = {
-  model: { takes: "text", help: "a GGUF file; the embedded model without it" },
+  model: {
+    takes: "text",
+    help: "a GGUF file or a folder of safetensors; the embedded model without it",
+  },
   "add-special": { takes: "nothing", help: "BOS and EOS as the model wants them" },
   json: { takes: "nothing", help: "one JSON object: { ids, pieces }" },
 } as const satisfies Table

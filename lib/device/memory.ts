@@ -59,10 +59,6 @@ export const back = (
   const kept: Array<Slot> = []
   const scratch: Array<Buffer> = []
   const idle: Array<Buffer> = []
-  const last = new Map<Slot, number>()
-  work.forEach((d, i) => {
-    for (const name in d.bindings) last.set(d.bindings[name]!.slot, i)
-  })
   const fail = (fault: GpuFault): Result.Result<never, GpuFault> => {
     for (const slot of kept) {
       gpu.destroy(slot.buffer!)
@@ -85,23 +81,30 @@ export const back = (
     const fault = create(slot, "kept")
     if (fault !== undefined) return fail(fault)
   }
-  for (const [i, d] of work.entries()) {
-    const dying: Array<Slot> = []
-    for (const name in d.bindings) {
-      const { slot } = d.bindings[name]!
-      if (slot.buffer === undefined) {
-        // Host data is written before the whole submit, so it cannot lie where earlier launches write.
-        const at = slot.data === undefined ? idle.findIndex((b) => b.bytes >= slot.bytes) : -1
-        if (at >= 0) slot.buffer = idle.splice(at, 1)[0]!
-        else {
-          const fault = create(slot, "scratch")
-          if (fault !== undefined) return fail(fault)
-        }
-        slot.stale = unreturned
-      }
-      if (slot.stale === unreturned && last.get(slot) === i) dying.push(slot)
+  const last = new Map<Slot, number>() // the last launch that uses a slot without memory of its own
+  for (const [i, { bindings }] of work.entries()) {
+    for (const name in bindings) {
+      const { slot } = bindings[name]!
+      if (slot.buffer === undefined) last.set(slot, i)
     }
-    for (const slot of new Set(dying)) idle.push(slot.buffer!)
+  }
+  for (const [i, { bindings }] of work.entries()) {
+    for (const name in bindings) {
+      const { slot } = bindings[name]!
+      if (slot.buffer !== undefined) continue
+      // Host data is written before the whole submit, so it cannot lie where earlier launches write.
+      const at = slot.data === undefined ? idle.findIndex((b) => b.bytes >= slot.bytes) : -1
+      if (at >= 0) slot.buffer = idle.splice(at, 1)[0]!
+      else {
+        const fault = create(slot, "scratch")
+        if (fault !== undefined) return fail(fault)
+      }
+      slot.stale = unreturned
+    }
+    for (const name in bindings) { // only now, so that what a launch reads and writes lie apart
+      const { slot } = bindings[name]!
+      if (last.get(slot) === i && last.delete(slot)) idle.push(slot.buffer!)
+    }
   }
   return Result.succeed({ kept, scratch })
 }

@@ -4,9 +4,8 @@
  * @module
  */
 export {
+  fromCheckpoint,
   fromSource,
-  inspect,
-  type Inspected,
   layout,
   layoutOf,
   type LayoutOptions,
@@ -23,6 +22,8 @@ export { type Chain, type ChainOptions, type Drawn, make as chain, replay } from
 export { decode, type DecodeError, type DecodeOptions, type DrawnToken } from "./decode.ts"
 export { type Score, score } from "./score.ts"
 export { choose, type Sampling } from "./Sampler.ts"
+export type { Checkpoint, OpenError, Stored } from "./Checkpoint.ts"
 export type { Config } from "./Config.ts"
 export type { Progress } from "./Weights.ts"
 export { rebuild } from "./rebuild.ts"
+export { blocksOf, slide } from "./slide.ts"

@@ -36,6 +36,8 @@ export interface Safetensors {
 export type OpenError = BadModelFile | UnsupportedModel
 
 const lengthBytes = 8
+/** "version ", as the length it would be: where a Git LFS pointer stands in for the file. */
+const pointer = 0x206e_6f69_7372_6576n
 
 /** The bytes of the header, from the first 8 bytes of a file of `size` bytes. */
 const headerBytes = (
@@ -49,6 +51,7 @@ const headerBytes = (
     return bad(`the file ends in the length of the header: ${need}`)
   }
   const bytes = new DataView(first.buffer, first.byteOffset).getBigUint64(0, true)
+  if (bytes === pointer) return bad("it is a pointer of Git LFS: the file itself is needed")
   if (bytes > limits.headerBytes) {
     return bad(`the header has ${bytes} bytes: over limits.headerBytes, ${limits.headerBytes}`)
   }

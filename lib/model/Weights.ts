@@ -14,9 +14,10 @@ import { turns as turnsOf } from "../tensor/rope.ts"
 import * as Shape from "../tensor/Shape.ts"
 import type { Matrix } from "../tensor/Matrix.ts"
 import type { Tensor } from "../tensor/value.ts"
-import type { Config } from "./Config.ts"
-import * as Gguf from "./Gguf.ts"
-import type { Source } from "./gguf/Source.ts"
+import type { Checkpoint } from "./Checkpoint.ts"
+import { isWindowed } from "./Config.ts"
+import type { Extras } from "./families.ts"
+import { quote } from "./gguf/bytes.ts"
 
 const layerAxes = {
   attn_norm: "model",
@@ -30,11 +31,38 @@ const layerAxes = {
   ffn_down: "model ffn",
 } as const
 
+const biasAxes = {
+  "attn_q.bias": "qDim",
+  "attn_k.bias": "kvDim",
+  "attn_v.bias": "kvDim",
+} as const
+const headNormAxes = {
+  "attn_q_norm.weight": "headDim",
+  "attn_k_norm.weight": "headDim",
+} as const
+const postNormAxes = {
+  "post_attention_norm.weight": "model",
+  "post_ffw_norm.weight": "model",
+} as const
+
+/** What a family has beside what all have, by the names of files. */
+const extrasOf = ({ biases, headNorms, postNorms }: Extras): Readonly<Record<string, string>> => ({
+  ...(biases && biasAxes),
+  ...(headNorms && headNormAxes),
+  ...(postNorms && postNormAxes),
+})
+
 /** Norms are f32; matrices are in the form and the parts that the device wants. */
 type Stored<A extends string> = A extends `${string} ${string}` ? Matrix<A> : Tensor<"f32", A>
 
+type Named<T extends Readonly<Record<string, string>>> = {
+  readonly [K in keyof T]: Stored<T[K]>
+}
+
 /** One layer, by the names files use. */
-export type Layer = { readonly [K in keyof typeof layerAxes]: Stored<(typeof layerAxes)[K]> }
+export type Layer =
+  & Named<typeof layerAxes>
+  & Partial<Named<typeof biasAxes & typeof headNormAxes & typeof postNormAxes>>
 
 /** All of them. */
 export interface Weights {
@@ -43,8 +71,8 @@ export interface Weights {
   readonly norm: Tensor<"f32", "model">
   /** The same tensor as `embed` where the file has none of its own. */
   readonly head: Matrix<"vocab model">
-  /** Frequencies of the rotary embedding. */
-  readonly turns: Tensor<"u32", "pairs two">
+  /** Frequencies of the rotary embedding, one tensor a layer; layers of one base share it. */
+  readonly turns: ReadonlyArray<Tensor<"u32", "pairs two">>
   /** Bytes on the device. */
   readonly bytes: number
 }
@@ -65,19 +93,17 @@ export type WeightsError =
 
 /**
  * Reads and uploads every tensor, one at a time, so that the peak is the weights and one tensor more, or two
- * where the device wants it tiled. Refuses a file with a tensor that is missing, misshapen or unknown (its effect would be left out).
+ * where the device wants it tiled. Refuses a model with a tensor that is missing, misshapen or unknown (its
+ * effect would be left out).
  */
 export const load: (
-  source: Source,
-  gguf: Gguf.Gguf,
-  config: Config,
+  checkpoint: Checkpoint,
   progress: (state: Progress) => Effect.Effect<void>,
 ) => Effect.Effect<Weights, WeightsError, Gpu.Gpu | Scope.Scope> = Effect.fnUntraced(function* (
-  source,
-  gguf,
-  config,
+  checkpoint,
   progress,
 ) {
+  const { config, tensors } = checkpoint
   const { numQHeads, numKvHeads, headDim, model, ffn, vocab } = config
   const sizes: Record<string, number> = {
     model,
@@ -85,28 +111,31 @@ export const load: (
     vocab,
     qDim: numQHeads * headDim,
     kvDim: numKvHeads * headDim,
+    headDim,
   }
-  const total = [...gguf.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0)
-  const unread = new Set(gguf.tensors.keys())
+  const total = [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0)
+  const unread = new Set(tensors.keys())
   let done = 0
   yield* progress({ done, total })
 
   const tensor = Effect.fnUntraced(function* <const A extends string>(name: string, axes: A) {
-    const info = gguf.tensors.get(name)
-    const bad = (offset: number, reason: string) =>
-      new BadModelFile({ file: source.name, offset, reason })
-    if (info === undefined) return yield* bad(0, `the tensor "${name}" is missing`)
+    const info = tensors.get(name)
+    if (info === undefined) {
+      const reason = `the tensor "${checkpoint.called(name)}" is missing`
+      return yield* new BadModelFile({ file: checkpoint.name, offset: 0, reason })
+    }
     const { shape } = Shape.of<string>(axes, sizes)
     if (shape.join() !== info.shape.join()) {
       const need = `[${shape.join(", ")}] (${axes}) is needed`
-      return yield* bad(info.offset, `"${name}" is [${info.shape.join(", ")}]: ${need}`)
+      const reason = `"${info.name}" is [${info.shape.join(", ")}]: ${need}`
+      return yield* new BadModelFile({ file: info.file, offset: info.offset, reason })
     }
     const dtype = info.dtype as Weight // the reader gives no index types
     if (!axes.includes(" ") && dtype !== "f32") {
-      const what = `dtype of "${name}"`
+      const what = `dtype of "${info.name}"`
       return yield* new UnsupportedModel({ what, value: dtype, supported: "f32" })
     }
-    const { buffer } = yield* Gguf.tensorBytes(source, info)
+    const { buffer } = yield* info.read
     const data = DTypes.view(dtype, buffer, Shape.size(shape))
     const made = axes.includes(" ")
       ? yield* Gpu.uploadMatrix(dtype, axes as string, sizes, data)
@@ -124,18 +153,27 @@ export const load: (
     for (const [name, axes] of Object.entries(layerAxes)) {
       layer[name] = yield* tensor(`blk.${i}.${name}.weight`, axes)
     }
+    for (const [name, axes] of Object.entries(extrasOf(config.family))) {
+      layer[name] = yield* tensor(`blk.${i}.${name}`, axes)
+    }
     layers.push(layer as Layer)
   }
   const norm = yield* tensor("output_norm.weight", "model")
-  const head = gguf.tensors.has("output.weight")
-    ? yield* tensor("output.weight", "vocab model")
-    : embed
-  for (const name of unread) {
-    const supported = "a Llama without biases, frequency factors and experts"
-    return yield* new UnsupportedModel({ what: "tensors include", value: `"${name}"`, supported })
+  const head = tensors.has("output.weight") ? yield* tensor("output.weight", "vocab model") : embed
+  for (const unknown of unread) {
+    const { name } = tensors.get(unknown)!
+    const supported = `what "${config.family.architecture}" is known to have`
+    return yield* new UnsupportedModel({ what: "tensors include", value: quote(name), supported })
   }
-  const frequencies = yield* Effect.fromResult(turnsOf(config))
-  const pairs = frequencies.length / 2
-  const turns = yield* Gpu.upload("u32", "pairs two", { pairs, two: 2 }, frequencies)
+  const turnsBy = Effect.fnUntraced(function* (theta: number) {
+    const { rotary } = config
+    const frequencies = yield* Effect.fromResult(turnsOf({ theta, rotary }))
+    const sizes = { pairs: frequencies.length / 2, two: 2 }
+    return yield* Gpu.upload("u32", "pairs two", sizes, frequencies)
+  })
+  const everything = yield* turnsBy(config.theta)
+  const { windows } = config.family
+  const windowed = windows === undefined ? everything : yield* turnsBy(windows.theta)
+  const turns = layers.map((_, i) => isWindowed(config, i) ? windowed : everything)
   return { embed, layers, norm, head, turns, bytes: done }
 })

@@ -9,6 +9,7 @@ import { place } from "../../kernels/place.ts"
 import type { Arena } from "../cache/Arena.ts"
 import type { Step } from "../cache/Step.ts"
 import * as Table from "../cache/Table.ts"
+import { capacity } from "../cache/write.ts"
 import * as Program from "../device/Program.ts"
 import type { Gpu } from "../device/service.ts"
 import type { DeviceError, InvalidArgument, ShapeMismatch, StaleTensor } from "../errors.ts"
@@ -47,12 +48,16 @@ export interface ChainOptions extends Sampling {
 /** Names of a step's inputs. */
 const name = (input: string, step: number, group = 0): string => `${input}${step}.${group}`
 
-const inputsOf = ({ layout, ledgers }: Arena, steps: number): Program.Inputs => {
+/** Blocks a table of any cache of this arena can name. */
+const widthOf = (arena: Arena): number => Math.ceil(capacity(arena) / arena.layout.blockSize)
+
+const inputsOf = (arena: Arena, steps: number): Program.Inputs => {
+  const { layout } = arena
   const inputs: Record<string, Program.Inputs[string]> = {
     token: Program.tensor("u32", "tokens", { tokens: 1 }),
   }
   for (const group of layout.groups.keys()) {
-    const sizes = { batch: 1, maxBlocks: ledgers[group]!.numBlocks }
+    const sizes = { batch: 1, maxBlocks: widthOf(arena) }
     inputs[name("blockTables", 0, group)] = Program.tensor("u32", "batch maxBlocks", sizes)
   }
   for (let step = 0; step < steps; step++) {
@@ -154,7 +159,7 @@ export const replay = (
     const dummy = arena.ledgers[group]!.numBlocks
     const start = row.starts[group]!
     if (offset === 0) { // the step's blocks do not change while it lasts
-      const ids = new Uint32Array(dummy).fill(dummy)
+      const ids = new Uint32Array(widthOf(arena)).fill(dummy)
       Table.copyIds(table, ids, 0)
       ids.fill(dummy, 0, Math.floor(start / blockSize))
       values[name("blockTables", 0, group)] = ids

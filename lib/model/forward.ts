@@ -9,49 +9,67 @@ import type { Layer, Weights } from "./Weights.ts"
 
 type Hidden = Tensor.Tensor<"f32", "tokens model">
 
+/** Queries, keys and values of each head: projected, with biases and norms where the family has them. */
+const heads = Effect.fnUntraced(function* (config: Config, w: Layer, h: Hidden) {
+  const { numQHeads, numKvHeads, headDim } = config
+  let q = yield* Tensor.linear(h, w.attn_q)
+  let k = yield* Tensor.linear(h, w.attn_k)
+  let v = yield* Tensor.linear(h, w.attn_v)
+  const [qBias, kBias, vBias] = [w["attn_q.bias"], w["attn_k.bias"], w["attn_v.bias"]]
+  if (qBias !== undefined) q = yield* Tensor.addBias(q, qBias)
+  if (kBias !== undefined) k = yield* Tensor.addBias(k, kBias)
+  if (vBias !== undefined) v = yield* Tensor.addBias(v, vBias)
+  const [qNorm, kNorm] = [w["attn_q_norm.weight"], w["attn_k_norm.weight"]]
+  const sizes = {
+    numQHeads,
+    keyHeads: numKvHeads,
+    valueHeads: numKvHeads,
+    headDim,
+    valueDim: headDim,
+  }
+  let qs = yield* Effect.fromResult(Tensor.split(q, "qDim", "numQHeads headDim", sizes))
+  let ks = yield* Effect.fromResult(Tensor.split(k, "kvDim", "keyHeads headDim", sizes))
+  const vs = yield* Effect.fromResult(Tensor.split(v, "kvDim", "valueHeads valueDim", sizes))
+  if (qNorm !== undefined) qs = yield* Tensor.rmsNorm(qs, qNorm, config)
+  if (kNorm !== undefined) ks = yield* Tensor.rmsNorm(ks, kNorm, config)
+  return { q: qs, k: ks, v: vs }
+})
+
 const attention = Effect.fnUntraced(function* (
   config: Config,
-  { turns, layers }: Weights,
+  weights: Weights,
   x: Hidden,
   step: Step,
   layer: number,
 ) {
-  const w = layers[layer]!
-  const { numQHeads, numKvHeads, headDim, eps } = config
-  const h = yield* Tensor.rmsNorm(x, w.attn_norm, { eps })
-  const q = yield* Effect.fromResult(
-    Tensor.split(yield* Tensor.linear(h, w.attn_q), "qDim", "numQHeads headDim", {
-      numQHeads,
-      headDim,
-    }),
-  )
-  const k = yield* Effect.fromResult(
-    Tensor.split(yield* Tensor.linear(h, w.attn_k), "kvDim", "keyHeads headDim", {
-      keyHeads: numKvHeads,
-      headDim,
-    }),
-  )
-  const v = yield* Effect.fromResult(
-    Tensor.split(yield* Tensor.linear(h, w.attn_v), "kvDim", "valueHeads valueDim", {
-      valueHeads: numKvHeads,
-      valueDim: headDim,
-    }),
-  )
+  const w = weights.layers[layer]!
+  const turns = weights.turns[layer]!
+  const h = yield* Tensor.rmsNorm(x, w.attn_norm, config)
+  const { q, k, v } = yield* heads(config, w, h)
   const { out } = yield* Attention.attend(step, layer, {
     q: yield* Tensor.rope(q, step.positions, turns, config),
     k: yield* Tensor.rope(k, step.positions, turns, config),
     v,
   })
-  return yield* Tensor.linear(Tensor.join(out, "numQHeads valueDim", "qDim"), w.attn_output)
+  const joined = Tensor.join(out, "numQHeads valueDim", "qDim")
+  const norm = w["post_attention_norm.weight"]
+  if (norm === undefined) return yield* Tensor.linearAdd(joined, w.attn_output, x)
+  const made = yield* Tensor.linear(joined, w.attn_output)
+  return yield* Tensor.add(x, yield* Tensor.rmsNorm(made, norm, config))
 })
 
 const feedForward = Effect.fnUntraced(function* (config: Config, w: Layer, x: Hidden) {
   const h = yield* Tensor.rmsNorm(x, w.ffn_norm, config)
-  const gate = yield* Tensor.silu(yield* Tensor.linear(h, w.ffn_gate))
-  return yield* Tensor.linear(
-    yield* Tensor.mul(gate, yield* Tensor.linear(h, w.ffn_up)),
-    w.ffn_down,
-  )
+  const gated = config.family.activation === "silu"
+    ? yield* Tensor.gated(h, w.ffn_gate, w.ffn_up)
+    : yield* Tensor.mul(
+      yield* Tensor.gelu(yield* Tensor.linear(h, w.ffn_gate)),
+      yield* Tensor.linear(h, w.ffn_up),
+    )
+  const norm = w["post_ffw_norm.weight"]
+  if (norm === undefined) return yield* Tensor.linearAdd(gated, w.ffn_down, x)
+  const made = yield* Tensor.linear(gated, w.ffn_down)
+  return yield* Tensor.add(x, yield* Tensor.rmsNorm(made, norm, config))
 })
 
 /** Hidden states of a step's tokens after the last norm; writes every layer's keys and values. */
@@ -67,9 +85,10 @@ export const forward: (
   ids,
 ) {
   let x: Hidden = yield* Tensor.embed(ids, weights.embed)
+  if (config.family.scaledEmbeddings) x = yield* Tensor.scale(x, Math.sqrt(config.model))
   for (const [i, layer] of weights.layers.entries()) {
-    x = yield* Tensor.add(x, yield* attention(config, weights, x, step, i))
-    x = yield* Tensor.add(x, yield* feedForward(config, layer, x))
+    x = yield* attention(config, weights, x, step, i)
+    x = yield* feedForward(config, layer, x)
   }
   return yield* Tensor.rmsNorm(x, weights.norm, config)
 })

@@ -20,6 +20,7 @@ import {
 import { layout, type Llama } from "./load.ts"
 import { type ModelError, step } from "./read.ts"
 import { choose, noiseOf } from "./Sampler.ts"
+import { blocksOf, slide } from "./slide.ts"
 import * as Tokenizer from "./Tokenizer.ts"
 import { type Logit, top } from "./top.ts"
 
@@ -73,10 +74,12 @@ const speak = (
 ): Effect.Effect<void, GenerateError, Gpu.Gpu> =>
   Effect.scoped(Effect.gen(function* () {
     const plan = yield* planOf(llama, prompt, options)
-    const { chain: { steps, ahead } } = yield* Gpu.Service
+    const { chain: { steps, ahead: submits } } = yield* Gpu.Service
     const cacheLayout = yield* Effect.fromResult(layout(llama, { blockSize }))
-    const arena = yield* Arena.make(cacheLayout, plan.blocks)
-    const lease = yield* Lease.make(arena)
+    const read = options.chunk ?? 64
+    const ahead = Math.max(read, steps, claimed)
+    const arena = yield* Arena.make(cacheLayout, blocksOf(cacheLayout, plan.blocks, ahead))
+    const under = Lease.under(yield* Lease.make(arena))
     const memory = () => memoryOf(llama, arena)
     const n = options.topLogits ?? 0
     let [said, decoder] = [0, Tokenizer.decoder]
@@ -85,7 +88,7 @@ const speak = (
 
     /** True while more is to be said. */
     const say = Effect.fnUntraced(function* (id: number, topLogits: ReadonlyArray<Logit>) {
-      const isEnd = id === llama.tokenizer.eos && options.ignoreEos !== true
+      const isEnd = llama.tokenizer.stops.has(id) && options.ignoreEos !== true
       const [next, text] = isEnd
         ? [decoder, ""] as const
         : yield* Effect.fromResult(Tokenizer.push(llama.tokenizer, decoder, id))
@@ -99,12 +102,11 @@ const speak = (
 
     yield* tell({ _tag: "Prompt", ids: plan.prompt, done: 0, memory: memory() })
     for (let done = 0; done < plan.prompt.length;) {
-      const chunk = plan.prompt.slice(done, done + (options.chunk ?? 64))
+      const chunk = plan.prompt.slice(done, done + read)
       done += chunk.length
       const asked = done === plan.prompt.length ? options : undefined
-      const read = prefill(llama, cache, chunk, asked)
-      const next = yield* Effect.scoped(Lease.under(lease)(read))
-      cache = next.cache
+      const next = yield* Effect.scoped(under(prefill(llama, cache, chunk, asked)))
+      cache = yield* under(slide(next.cache))
       yield* tell({ _tag: "Prompt", ids: plan.prompt, done, memory: memory() })
       if (next.drawn !== undefined) yield* say(next.drawn.id, top(next.drawn.logits, n))
     }
@@ -113,15 +115,15 @@ const speak = (
       while (stopped === undefined) {
         const run = decode(chain, cache, token, {
           count: Math.min(plan.maxTokens - said, Math.max(steps, claimed)),
-          ahead: n > 0 ? 0 : ahead, // a later run would write over the logits
+          ahead: n > 0 ? 0 : submits, // a later run would write over the logits
           hear: ({ id, drawn, index }) =>
             Effect.gen(function* () {
               const logits = n > 0 ? yield* Gpu.read(drawn.logits[index]!) : []
               return yield* say(id, top(logits, n))
             }),
         })
-        const next = yield* Effect.scoped(Lease.under(lease)(Program.run(run)))
-        cache = next.caches[0]!
+        const next = yield* Effect.scoped(under(Program.run(run)))
+        cache = yield* under(slide(next.caches[0]!))
       }
     }
     yield* tell({ _tag: "End", stopped, text: Tokenizer.flush(decoder), memory: memory() })

@@ -1,13 +1,14 @@
 /** Opening and loading a model. @module */
-import { Effect, Result, type Scope } from "effect"
+import { Effect, type Result, type Scope } from "effect"
 import * as Layout from "../cache/Layout.ts"
 import type * as Gpu from "../device/Gpu.ts"
-import { type BadModelFile, type InvalidArgument, UnsupportedModel } from "../errors.ts"
+import { BadModelFile, type InvalidArgument } from "../errors.ts"
+import * as Checkpoint from "./Checkpoint.ts"
 import * as Config from "./Config.ts"
 import { embedded } from "./embedded.ts"
-import * as Gguf from "./Gguf.ts"
+import * as Folder from "./Folder.ts"
 import * as Source from "./gguf/Source.ts"
-import * as Tokenizer from "./Tokenizer.ts"
+import type * as Tokenizer from "./Tokenizer.ts"
 import * as Weights from "./Weights.ts"
 
 /** A model, ready to read and to speak. */
@@ -26,53 +27,42 @@ export interface LoadOptions {
   readonly progress?: (state: Weights.Progress) => Effect.Effect<void>
 }
 
-/** What a file says before its weights. */
-export interface Inspected {
-  readonly gguf: Gguf.Gguf
-  readonly tokenizer: Tokenizer.Tokenizer
-  readonly config: Config.Config
+/** Opens a model: reads its vocabulary and its sizes, and no weights. `load` says what a path may be. */
+export const open = (
+  path?: string,
+): Effect.Effect<Checkpoint.Checkpoint, Checkpoint.OpenError, Scope.Scope> =>
+  Effect.gen(function* () {
+    if (path === undefined) return yield* Checkpoint.fromGguf(yield* embedded)
+    if (yield* Folder.isFolder(path)) return yield* Folder.open(path)
+    if (path.endsWith(".safetensors")) {
+      const reason = "weights alone have no vocabulary and no sizes: name the folder they are in"
+      return yield* new BadModelFile({ file: path, offset: 0, reason })
+    }
+    return yield* Checkpoint.fromGguf(yield* Source.file(path))
+  })
+
+/** Loads the weights of an open model; they belong to the scope. */
+export const fromCheckpoint = (
+  checkpoint: Checkpoint.Checkpoint,
+  { progress = () => Effect.void }: LoadOptions = {},
+): Effect.Effect<Llama, LoadError, Gpu.Gpu | Scope.Scope> => {
+  const { config, tokenizer } = checkpoint
+  return Effect.map(
+    Weights.load(checkpoint, progress),
+    (weights) => ({ config, tokenizer, weights }),
+  )
 }
 
-/** Reads the vocabulary and the sizes of a file, and no weights. */
-export const inspect = (
-  source: Source.Source,
-): Effect.Effect<
-  Inspected,
-  BadModelFile | UnsupportedModel
-> =>
-  Effect.flatMap(Gguf.open(source), (gguf) =>
-    Effect.fromResult(Result.gen(function* () {
-      const architecture = yield* Gguf.string(gguf, "general.architecture")
-      if (architecture !== "llama") { // before the vocabulary, which may be of another kind too
-        const value = Gguf.quote(architecture)
-        return yield* Result.fail(
-          new UnsupportedModel({ what: "architecture", value, supported: `"llama"` }),
-        )
-      }
-      const tokenizer = yield* Tokenizer.fromGguf(gguf)
-      return { gguf, tokenizer, config: yield* Config.fromGguf(gguf, tokenizer.vocabSize) }
-    })))
-
-/** Loads a model; its weights belong to the scope. */
+/** Loads a GGUF file from wherever its bytes come; the weights belong to the scope. */
 export const fromSource = (
   source: Source.Source,
   options: LoadOptions = {},
 ): Effect.Effect<Llama, LoadError, Gpu.Gpu | Scope.Scope> =>
-  Effect.gen(function* () {
-    const { gguf, tokenizer, config } = yield* inspect(source)
-    const progress = options.progress ?? (() => Effect.void)
-    return { config, tokenizer, weights: yield* Weights.load(source, gguf, config, progress) }
-  })
-
-/** Where the bytes of a model lie: a GGUF file, or the model that comes with the package. */
-export const open = (
-  path?: string,
-): Effect.Effect<Source.Source, BadModelFile, Scope.Scope> =>
-  path === undefined ? embedded : Source.file(path)
+  Effect.flatMap(Checkpoint.fromGguf(source), (checkpoint) => fromCheckpoint(checkpoint, options))
 
 /**
- * Loads a GGUF file, or, without a path, the model that comes with the package. The weights belong to the
- * scope.
+ * Loads a GGUF file, a folder as Hugging Face lays it out (`config.json`, `tokenizer.json` and safetensors),
+ * or, without a path, the model that comes with the package. The weights belong to the scope.
  *
  * @example
  * ```ts
@@ -90,7 +80,7 @@ export const load = (
   path?: string,
   options: LoadOptions = {},
 ): Effect.Effect<Llama, LoadError, Gpu.Gpu | Scope.Scope> =>
-  Effect.flatMap(open(path), (source) => fromSource(source, options))
+  Effect.flatMap(open(path), (checkpoint) => fromCheckpoint(checkpoint, options))
 
 /** How to lay a cache out. */
 export interface LayoutOptions {
@@ -100,6 +90,19 @@ export interface LayoutOptions {
   readonly dtype?: Layout.Storage
 }
 
+/** Layers that see all, and layers that see a window: each group keeps the blocks it can see. */
+const groupsOf = (config: Config.Config): { readonly groups?: ReadonlyArray<Layout.Group> } => {
+  if (config.window === undefined) return {}
+  const layers = Array.from({ length: config.layers }, (_, i) => i)
+  const of = (windowed: boolean) => layers.filter((i) => Config.isWindowed(config, i) === windowed)
+  return {
+    groups: [
+      { layers: of(false), window: undefined },
+      { layers: of(true), window: config.window },
+    ].filter((group) => group.layers.length > 0),
+  }
+}
+
 /** The layout of a cache for a model of these sizes. */
 export const layoutOf = (
   config: Config.Config,
@@ -107,6 +110,7 @@ export const layoutOf = (
 ): Result.Result<Layout.Layout, InvalidArgument> =>
   Layout.make({
     layers: config.layers,
+    ...groupsOf(config),
     keyHeads: config.numKvHeads,
     keyDim: config.headDim,
     blockSize: options.blockSize ?? 16,

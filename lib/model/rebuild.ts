@@ -7,6 +7,7 @@ import * as Program from "../device/Program.ts"
 import type { Gpu } from "../device/service.ts"
 import type { Llama } from "./load.ts"
 import { type ModelError, step } from "./read.ts"
+import { slide } from "./slide.ts"
 
 /** Tokens read in one step: bounds the memory of their activations. */
 const chunk = 64
@@ -26,7 +27,7 @@ export const rebuild = (
     for (let from = 0; from < tokens.length; from += chunk) {
       const now = tokens.slice(from, from + chunk)
       const read = step(llama, [cache], [now], () => Effect.succeed(undefined))
-      cache = (yield* Effect.scoped(Program.run(read))).caches[0]!
+      cache = yield* slide((yield* Effect.scoped(Program.run(read))).caches[0]!)
     }
     return cache
   })

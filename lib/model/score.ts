@@ -8,6 +8,7 @@ import * as Program from "../device/Program.ts"
 import { type ArenaTooLarge, ContextTooLong, InvalidArgument } from "../errors.ts"
 import { layout, type Llama } from "./load.ts"
 import { type ModelError, step } from "./read.ts"
+import { blocksOf, slide } from "./slide.ts"
 import { logsumexp } from "./top.ts"
 
 /** Of each token after the first. */
@@ -47,7 +48,8 @@ export const score = (
     }
     const blockSize = 16
     const layoutOf = yield* Effect.fromResult(layout(llama, { blockSize }))
-    const arena = yield* Arena.make(layoutOf, Math.ceil((ids.length - 1) / blockSize))
+    const blocks = Math.ceil((ids.length - 1) / blockSize)
+    const arena = yield* Arena.make(layoutOf, blocksOf(layoutOf, blocks, chunk))
     const nll: Array<number> = []
     const sums: Array<number> = []
     yield* Lease.scoped(arena)(Effect.gen(function* () {
@@ -65,7 +67,7 @@ export const score = (
             sums.push(sum)
             nll.push(sum - row[ids[from + i + 1]!]!)
           }
-          return caches[0]!
+          return yield* slide(caches[0]!)
         }))
       }
     }))

@@ -5,7 +5,7 @@ export type { ArrayOf, DType, Quantised, Scalar, Tiled }
 
 /** Elements stored together, and the bytes they take. */
 export interface Format {
-  /** Elements in one stored unit: 32 for quantised blocks, 1024 for tiles, else 1. */
+  /** Elements in one stored unit: 32 or 256 for quantised blocks, 1024 for tiles, else 1. */
   readonly elements: number
   /** Bytes of one stored unit. */
   readonly bytes: number
@@ -21,6 +21,9 @@ export const formats: { readonly [D in DType]: Format } = {
   q8_0: { elements: 32, bytes: 34 },
   q4_0: { elements: 32, bytes: 18 },
   q4_1: { elements: 32, bytes: 20 },
+  q5_0: { elements: 32, bytes: 22 },
+  q4_K: { elements: 256, bytes: 144 },
+  q6_K: { elements: 256, bytes: 210 },
   f16_tiled: { elements: 1024, bytes: 2048 },
   bf16_tiled: { elements: 1024, bytes: 2048 },
   q8_0_tiled: { elements: 1024, bytes: 1088 },

@@ -1,9 +1,9 @@
 /** Weights of two axes, in one piece or in several. @module */
 import type { Weight } from "../../kernels/decode.ts"
 import type { ArrayOf, Tiled } from "../../kernels/kernel.ts"
-import { side, tile, tiledOf } from "../../kernels/tile.ts"
+import { isTileable, side, tile, tiledOf } from "../../kernels/tile.ts"
 import * as DTypes from "./DType.ts"
-import type * as Shape from "./Shape.ts"
+import * as Shape from "./Shape.ts"
 import type { Tensor } from "./value.ts"
 
 export type { Tiled, Weight }
@@ -23,9 +23,19 @@ export type Matrix<A extends string> = Part<A> | Rows<A>
 export const partsOf = <A extends string>(w: Matrix<A>): ReadonlyArray<Part<A>> =>
   "parts" in w ? w.parts : [w]
 
+/** The shape of `x` with its last axis replaced. */
+export const contracted = <A extends string, N extends string>(
+  x: Shape.Shaped<A>,
+  axis: string,
+  size: number,
+): Shape.Shaped<Shape.ReplaceLast<A, N>> => ({
+  axes: [...Shape.words(x.axes).slice(0, -1), axis].join(" ") as Shape.ReplaceLast<A, N>,
+  shape: [...x.shape.slice(0, -1), size],
+})
+
 /** What a device asks of weights. */
 export interface Wishes {
-  /** `tiled`: for register kernels, where rows and columns are whole tiles. */
+  /** `tiled`: for register kernels, where the form has tiles, and rows and columns are whole ones. */
   readonly weights: "stored" | "tiled"
   /** Bytes of the largest buffer that can be made and bound. */
   readonly maxBufferBytes: number
@@ -50,7 +60,7 @@ export const pieces = (
   k: number,
   { weights, maxBufferBytes }: Wishes,
 ): ReadonlyArray<Piece> => {
-  const tiles = weights === "tiled" && dtype !== "f32" && k % side === 0 ? n - n % side : 0
+  const tiles = weights === "tiled" && isTileable(dtype) && k % side === 0 ? n - n % side : 0
   const rowBytes = DTypes.bytes(dtype, k)
   const out: Array<Piece> = []
   const cut = (from: number, to: number, unit: number, form: Weight | Tiled) => {
@@ -60,12 +70,12 @@ export const pieces = (
       const element = (row: number) => row * rowBytes / weight.BYTES_PER_ELEMENT
       const data = () => {
         const stored = weight.subarray(element(first), element(first + rows))
-        return form === dtype || dtype === "f32" ? stored : tile(dtype, stored, rows, k)
+        return form === dtype || !isTileable(dtype) ? stored : tile(dtype, stored, rows, k)
       }
       out.push({ dtype: form, rows, data })
     }
   }
-  if (dtype !== "f32") cut(0, tiles, side, tiledOf[dtype])
+  if (isTileable(dtype)) cut(0, tiles, side, tiledOf[dtype])
   cut(tiles, n, 1, dtype)
   return out
 }

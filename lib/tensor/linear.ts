@@ -2,7 +2,7 @@
 import { Result } from "effect"
 import { gemm } from "../../kernels/gemm.ts"
 import { gemv } from "../../kernels/gemv.ts"
-import { workgroup } from "../../kernels/grid.ts"
+import { lanes, workgroup } from "../../kernels/grid.ts"
 import type { Kernel } from "../../kernels/kernel.ts"
 import { linear as kernels } from "../../kernels/linear.ts"
 import { gemmF32, gemvF32 } from "../../kernels/linear_f32.ts"
@@ -11,22 +11,12 @@ import { isTiled } from "../../kernels/tile.ts"
 import type { ShapeMismatch } from "../errors.ts"
 import { concatTo } from "./arrange.ts"
 import { wholeBlocks } from "./blocks.ts"
-import { type Matrix, type Part, partsOf, type Tiled, type Weight } from "./Matrix.ts"
+import { contracted, type Matrix, type Part, partsOf, type Tiled, type Weight } from "./Matrix.ts"
 import * as Recording from "./Recording.ts"
 import * as Shape from "./Shape.ts"
 import type { Op, Tensor } from "./value.ts"
 
 export type { Matrix, Part, Rows, Tiled, Weight } from "./Matrix.ts"
-
-/** `x` with its last axis replaced. */
-const contracted = <A extends string, N extends string>(
-  x: Shape.Shaped<A>,
-  axis: string,
-  size: number,
-): Shape.Shaped<Shape.ReplaceLast<A, N>> => ({
-  axes: [...Shape.words(x.axes).slice(0, -1), axis].join(" ") as Shape.ReplaceLast<A, N>,
-  shape: [...x.shape.slice(0, -1), size],
-})
 
 /** What the kernels under `linear` have in common. */
 interface Product {
@@ -39,9 +29,6 @@ interface Product {
   readonly overrides: { readonly WG: "u32" }
   readonly params: { readonly rows: "u32"; readonly k: "u32"; readonly n: "u32" }
 }
-
-/** Threads of a workgroup of the register kernels: eight read a tile straight ahead. */
-const lanes = { WG: 8 }
 
 /** Registers where the form and the sizes allow it, and several rows of x a thread where there are several. */
 const chosen = (
@@ -94,7 +81,7 @@ export const linearTo = <A extends string, O extends string>(
  * Multiplies by a weight `[out, in]` in any form, also in several parts: the last axis of `x` is contracted by
  * name, and the first axis of `w` takes its place. The sums are f32 or better, and a row's result does not
  * depend on the other rows (bit by bit on the CPU; a GPU sums one row alone in another order). Fails with
- * `ShapeMismatch` also where rows of a quantised `w` are not whole blocks of 32.
+ * `ShapeMismatch` also where rows of a quantised `w` are not whole blocks.
  */
 export const linear = <A extends string, O extends string>(
   x: Tensor<"f32", A>,

@@ -23,7 +23,7 @@ export const rmsNormTo = <A extends string>(
       reads: { x, weight },
       writes: { out: x },
       params: { eps },
-      overrides: workgroup,
+      overrides: { WG: 32 }, // one row is little work: more lanes wait longer for each other
     }),
     (made) => made.out,
   )

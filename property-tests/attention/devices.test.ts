@@ -1,7 +1,7 @@
 /** Attention over caches on every device, in the shapes of its registers and in the general one. @module */
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { Effect, Result } from "effect"
+import { Effect } from "effect"
 import fc from "fast-check"
 import {
   Arena,

@@ -6,6 +6,7 @@ import { denseAttentionPrefill } from "./dense_attention_prefill.ts"
 import { casesOf, type KvCase } from "./kv.ts"
 import { mergeAttentionStates } from "./merge_attention_states.ts"
 import { model } from "./model.ts"
+import { recordedTokenizer } from "./recorded_tokenizer.ts"
 import { tokenizer } from "./tokenizer.ts"
 
 /** Why a file could not be checked at all. */
@@ -45,7 +46,7 @@ const formats: { readonly [name: string]: Check } = {
   "kv-golden/1 transformer_cache_program": later,
   "kv-golden/1 page_attention": later,
   "kv-golden/1 continuous_batching_program": later,
-  "tokenizer of model_file": later,
+  "tokenizer of model_file": recordedTokenizer,
   "greedy of model_file": later,
   "logits of model_file": later,
   "nll of model_file": later,

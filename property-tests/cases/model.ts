@@ -11,7 +11,7 @@ import {
   numbers,
   skipped,
 } from "./checked.ts"
-import { modelFile } from "./weights.ts"
+import { modelFile, modelFolder } from "./weights.ts"
 
 const Ids = Schema.Array(Schema.Int)
 const Mode = Schema.Struct({
@@ -122,10 +122,16 @@ export const model = (
     const modes = new Set(file.cases.flatMap((one) => Object.keys(one.modes)))
     const checked = yield* Effect.forEach([...modes].filter(only), (mode) => {
       const [kind, quantisation = ""] = mode.split(/_(.*)/)
-      const weights = kind === "gguf" ? modelFile(path, quantisation) : undefined
+      const weights = kind === "gguf"
+        ? modelFile(path, quantisation)
+        : kind === "safetensors"
+        ? modelFolder(path)
+        : undefined
       if (weights !== undefined) return checkMode(file, mode, weights)
       const reason = kind === "gguf"
         ? `there is no file *-${quantisation}.gguf`
+        : kind === "safetensors"
+        ? "there is no folder with a config.json"
         : `reading ${kind} is not built yet`
       return Effect.succeed(
         file.cases.map(({ prompt }) => skipped(`${JSON.stringify(prompt)} ${mode}`, reason)),

@@ -1,5 +1,5 @@
 /** Finds the weight files that recorded cases are of. @module */
-import { readdirSync } from "node:fs"
+import { existsSync, readdirSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -15,4 +15,12 @@ export const modelFile = (cases: string, quantisation: string): string | undefin
     const name = readdirSync(place).find((file) => file.endsWith(`-${quantisation}.gguf`))
     if (name !== undefined) return join(place, name)
   }
+}
+
+/** The folder of `config.json`, `tokenizer.json` and safetensors: the cases' own, one up, or the project's. */
+export const modelFolder = (cases: string): string | undefined => {
+  const folder = dirname(cases)
+  return [folder, dirname(folder), ...own.map((place) => join(place, "hf"))].find((place) =>
+    existsSync(join(place, "config.json"))
+  )
 }

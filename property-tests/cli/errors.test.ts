@@ -50,7 +50,10 @@ test(
           "missing.gguf",
           /^Cannot read the model .*missing\.gguf .*: there is no such file$/,
         ),
-        refused("folder", /^Cannot read the model .*folder .*: it is a directory$/),
+        refused(
+          "folder",
+          /^Cannot read the model .*folder.config\.json .*: there is no such file$/,
+        ),
         refused(
           "text.gguf",
           /text\.gguf at byte 0: it begins with 7b 20 22 74: .*"GGUF", is needed$/,

@@ -2,8 +2,20 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
-import { Arena, Gpu, Kernel, KvCache, Lease, Llama, Program, Recording, Tensor } from "../../mod.ts"
-import { adapters } from "../adapters.ts"
+import {
+  Arena,
+  Gpu,
+  GpuUnavailable,
+  Kernel,
+  KvCache,
+  Layout,
+  Lease,
+  Llama,
+  Program,
+  Recording,
+  Tensor,
+} from "../../mod.ts"
+import { absent, adapters } from "../adapters.ts"
 import { everywhere, timeout } from "./everywhere.ts"
 
 const broken = Kernel.make(
@@ -82,3 +94,30 @@ for (const { name, layer } of adapters.filter(({ name }) => name !== "cpu")) {
     },
   )
 }
+
+test("Gpu.layerDawn and Gpu.layerWebGpu say why a device cannot be opened, and what to do", async () => {
+  for (const { name, reason } of absent) {
+    if (!reason.startsWith("Cannot open")) continue // it was not tried here
+    assert.match(reason, new RegExp(`^Cannot open the ${name} device: .+; .+use --device .*cpu`))
+  }
+  const unavailable = new GpuUnavailable({ device: "webgpu", reason: "gone", remedy: "look" })
+  assert.equal(unavailable.message, "Cannot open the webgpu device: gone; look")
+  const { considered, device } = await Effect.runPromise(Gpu.choose())
+  assert.equal(considered.filter(({ taken }) => taken).length, 1)
+  assert.equal(considered.find(({ taken }) => taken)?.device, device)
+})
+
+test("Llama.step() over a cache made for another model fails with LayoutMismatch", () =>
+  Effect.runPromise(
+    Effect.scoped(Effect.gen(function* () {
+      const llama = yield* Llama.load()
+      const layout = yield* Effect.fromResult(
+        Layout.make({ layers: 6, keyHeads: 2, keyDim: 16, blockSize: 16 }),
+      )
+      const cache = KvCache.empty(yield* Arena.make(layout, 2))
+      const step = Llama.step(llama, [cache], [[1]], ({ last }) => last)
+      const error = yield* Effect.flip(Lease.scoped(cache.arena)(Program.run(step)))
+      assert.equal(error._tag, "LayoutMismatch")
+      assert.equal(error.message, "Cannot use a cache whose keyDim is 16: 32 is needed")
+    })).pipe(Effect.provide(Gpu.layerCpu())),
+  ))

@@ -3,13 +3,14 @@ import assert from "node:assert/strict"
 import { readdirSync, readFileSync } from "node:fs"
 import { test } from "node:test"
 import type { AnyKernel } from "../../kernels/kernel.ts"
+import { splitAttention } from "../../kernels/split_attention.ts"
 import { compile, webgpu } from "./harness.ts"
 
 const isKernel = (value: unknown): value is AnyKernel =>
   typeof value === "object" && value !== null && "spec" in value && "twin" in value
 
 const folder = new URL("../../kernels/", import.meta.url)
-const modules = readdirSync(folder).filter((file) => /^[a-z_]+\.ts$/.test(file))
+const modules = readdirSync(folder).filter((file) => /^[a-z0-9_]+\.ts$/.test(file))
 const exported = await Promise.all(
   modules.map((file): Promise<Record<string, unknown>> => import(new URL(file, folder).href)),
 )
@@ -17,7 +18,12 @@ const values = exported.flatMap((module) => Object.values(module))
 const members = values.flatMap((value) =>
   typeof value === "object" && value !== null ? Object.values(value) : []
 )
-const kernels = [...values, ...members].filter(isKernel)
+// Kernels that are made for a shape: some of them.
+const shaped = [
+  splitAttention({ dtype: "f32", keyDim: 8, valueDim: 4, heads: 2, rows: 1, softCap: false }),
+  splitAttention({ dtype: "f16", keyDim: 8, valueDim: 16, heads: 2, rows: 2, softCap: true }),
+]
+const kernels = [...values, ...members, ...shaped].filter(isKernel)
 
 test("kernels have different names, and need no more than the limits of every WebGPU device", () => {
   assert.ok(kernels.length > 40)

@@ -8,6 +8,7 @@ import { test } from "node:test"
 import fc from "fast-check"
 import { workgroup } from "../../kernels/grid.ts"
 import type { AnyKernel, ArrayOf, DType } from "../../kernels/kernel.ts"
+import { flags } from "../../lib/device/dawn.ts"
 import * as DTypes from "../../lib/tensor/DType.ts"
 
 /** Arrays by binding name. */
@@ -57,7 +58,7 @@ const findGpu = async (): Promise<GPU | string> => {
   const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu
   if (own !== undefined) return own
   try {
-    const dawn = (await import("webgpu")).create([])
+    const dawn = (await import("webgpu")).create([...flags])
     kept.push(dawn)
     return dawn
   } catch (error) {

@@ -12,7 +12,7 @@ import { decoded, floats, integers, seed, stored, upTo } from "./values.ts"
 const cases = fc.record({
   rows: upTo(9),
   n: upTo(19),
-  k: fc.oneof(upTo(70), fc.constantFrom(64, 96, 192)),
+  k: fc.oneof(upTo(70), fc.constantFrom(64, 96, 192, 400)),
   seed,
 })
 

@@ -27,16 +27,30 @@ export type Stored = Exclude<DType, Tiled>
 
 const isQuantised = (dtype: Stored): dtype is Quantised => formats[dtype].elements > 1
 
-// Scales are f16 of 2^-7 … 2^-3, of both signs; the minimum of q4_1 alike.
+/** Where the f16 of a block are, and their least exponent: the smaller, the larger what they scale. */
+const scales: {
+  readonly [D in Quantised]: { readonly at: ReadonlyArray<number>; readonly least: number }
+} = {
+  q8_0: { at: [0], least: -7 },
+  q4_0: { at: [0], least: -7 },
+  q4_1: { at: [0, 2], least: -7 },
+  q5_0: { at: [0], least: -7 },
+  q4_K: { at: [0, 2], least: -11 },
+  q6_K: { at: [208], least: -11 },
+}
+
+// The f16 are of four exponents, and of both signs.
 const blocks = (dtype: Quantised, from: number, n: number): Uint8Array => {
-  const { bytes } = formats[dtype]
+  const { elements, bytes } = formats[dtype]
+  const { at, least } = scales[dtype]
   const data = Uint8Array.from(
-    { length: n / 32 * bytes },
+    { length: n / elements * bytes },
     (_, i) => randomBits(from, 3, i) & 255,
   )
   for (let b = 0; b < data.length; b += bytes) {
-    data[b + 1] = 0x20 + data[b + 1]! % 16 | data[b + 1]! & 0x80
-    if (dtype === "q4_1") data[b + 3] = 0x20 + data[b + 3]! % 16 | data[b + 3]! & 0x80
+    for (const high of at.map((at) => b + at + 1)) {
+      data[high] = 4 * (least + 15) + data[high]! % 16 | data[high]! & 0x80
+    }
   }
   return data
 }
@@ -45,7 +59,7 @@ const blocks = (dtype: Quantised, from: number, n: number): Uint8Array => {
 export const halves = (dtype: "f16" | "bf16", x: Float32Array): Uint16Array =>
   Uint16Array.from(bitsOf(x), dtype === "f16" ? f16OfBits : bf16OfBits)
 
-/** `n` stored numbers; n is a multiple of 32 where they are stored in blocks. */
+/** `n` stored numbers; n is a multiple of their elements where they are stored in blocks. */
 export const stored = (dtype: Stored, from: number, n: number): ArrayOf[Stored] => {
   if (isQuantised(dtype)) return blocks(dtype, from, n)
   if (dtype === "f32") return floats(from, n)
@@ -60,6 +74,20 @@ const half = (view: DataView, at: number): number => {
   return exponent === 0
     ? sign * fraction * 2 ** -24
     : sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
+}
+
+/** Six bits of a packed list, as the twelve bytes of q4_K hold them: scale s, then minimum s, for each s. */
+const sixBits = (bytes: Uint8Array): ReadonlyArray<readonly [scale: number, least: number]> => {
+  const [a, b, c] = [0, 4, 8].map((at) => [...bytes.subarray(at, at + 4)])
+  return [
+    ...a!.map((x, s) => [x % 64, b![s]! % 64] as const),
+    ...c!.map((x, s) =>
+      [
+        x % 16 + 16 * Math.floor(a![s]! / 64),
+        Math.floor(x / 16) + 16 * Math.floor(b![s]! / 64),
+      ] as const
+    ),
+  ]
 }
 
 /** All of a stored array as numbers, one by one, as the format's description says. */
@@ -90,6 +118,27 @@ export const decoded = (dtype: Stored, x: ArrayOf[DType]): ReadonlyArray<number>
         return (nibble(2) - 8) * half(view, block)
       case "q4_1":
         return nibble(4) * half(view, block) + half(view, block + 2)
+      case "q5_0": {
+        const fifth = view.getUint32(block + 2, true) >>> j & 1
+        return (nibble(6) + 16 * fifth - 16) * half(view, block)
+      }
+      case "q4_K": {
+        const s = Math.floor(i % 256 / 32)
+        const packed = new Uint8Array(view.buffer, view.byteOffset + block + 4, 12)
+        const [scale, least] = sixBits(packed)[s]!
+        const pair = view.getUint8(block + 16 + 32 * Math.floor(s / 2) + j)
+        const q = s % 2 === 0 ? pair % 16 : Math.floor(pair / 16)
+        return half(view, block) * scale * q - half(view, block + 2) * least
+      }
+      case "q6_K": {
+        // Of each 128 weights, y[l + 32 p] has four bits in ql and two in qh, p by p.
+        const [side, p] = [Math.floor(i % 256 / 128), Math.floor(i % 128 / 32)]
+        const ql = view.getUint8(block + 64 * side + [j, j + 32, j, j + 32][p]!)
+        const qh = view.getUint8(block + 128 + 32 * side + j)
+        const q = (p < 2 ? ql % 16 : Math.floor(ql / 16)) + 16 * (Math.floor(qh / 4 ** p) % 4) - 32
+        const scale = view.getInt8(block + 192 + 8 * side + 2 * p + Math.floor(j / 16))
+        return half(view, block + 208) * scale * q
+      }
     }
   })
 }

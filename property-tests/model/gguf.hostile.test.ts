@@ -170,6 +170,11 @@ const hostile: ReadonlyArray<readonly [what: string, bytes: Uint8Array, text: st
     'byte 24: tensor "a" has rows of 33 elements: q8_0 needs a multiple of 32',
   ],
   [
+    "rows that split a super-block",
+    file([header(1, 0), tensor("a", [288, 8], 12, 0)], 2048),
+    'byte 24: tensor "a" has rows of 288 elements: q4_K needs a multiple of 256',
+  ],
+  [
     "an offset of 16",
     file([header(1, 0), tensor("a", [1], 0, 16)], 64),
     'byte 24: tensor "a" is at offset 16: a multiple of 32 is needed',
@@ -211,9 +216,10 @@ test("Gguf.parse() names what it does not support", () => {
   const text = (what: string, value: string, supported: string) =>
     `Cannot run a model whose ${what} is ${value}: ${supported} is supported`
   assert.equal(message(file([header(0, 0, 2)])), text("GGUF version", "2", "3"))
-  const all = "F32, F16, BF16, Q8_0, Q4_0 or Q4_1"
+  const all = "F32, F16, BF16, Q8_0, Q6_K, Q5_0, Q4_K, Q4_1 or Q4_0"
   const one = (type: number) => message(file([header(1, 0), tensor("a", [256], type, 0)], 1024))
   assert.equal(one(13), text('tensor "a" type', "Q5_K (13)", all))
+  assert.equal(one(17), text('tensor "a" type', "IQ2_XS (17)", all))
   assert.equal(one(77), text('tensor "a" type', "77", all))
 })
 

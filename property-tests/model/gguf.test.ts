@@ -82,6 +82,26 @@ test("Gguf.parse() reads every value type exactly", () => {
   ])
 })
 
+test("Gguf.parse() knows each form of weights by its number, and its bytes", () => {
+  const forms = [
+    [0, "f32", 4096],
+    [1, "f16", 2048],
+    [2, "q4_0", 576],
+    [3, "q4_1", 640],
+    [6, "q5_0", 704],
+    [8, "q8_0", 1088],
+    [12, "q4_K", 576],
+    [14, "q6_K", 840],
+    [30, "bf16", 2048],
+  ] as const
+  for (const [type, dtype, bytes] of forms) {
+    const data = file([header(1, 0), tensor("a", [512, 2], type, 0)], bytes)
+    const { tensors } = Result.getOrThrow(Gguf.parse("x.gguf", data))
+    const offset = data.length - bytes
+    assert.deepEqual(tensors.get("a"), { name: "a", dtype, shape: [2, 512], offset, bytes })
+  }
+})
+
 test("Gguf.parse() of a beginning asks for more, or reads what the whole file reads", () => {
   const whole = Result.getOrThrow(Gguf.parse("x.gguf", soundFile))
   for (let length = 0; length < soundFile.length; length++) {

@@ -13,10 +13,12 @@ import { cpu, poisoned, property, speak, withModel } from "./llama.ts"
 const recorded = fileURLToPath(new URL("../golden/kjv-3m/model.json", import.meta.url))
 const file: { readonly cases: ReadonlyArray<unknown> } = JSON.parse(readFileSync(recorded, "utf8"))
 
+const modes = ["safetensors_f16", "gguf_f16", "gguf_q8_0", "gguf_q4_0"]
+
 for (const { name, layer } of adapters) {
   // A software GPU is slow: there the tests take two prompts, and `golden` takes all.
   const prompts = name === "cpu" ? file.cases : file.cases.slice(0, 2)
-  for (const mode of name === "cpu" ? ["gguf_f16", "gguf_q8_0", "gguf_q4_0"] : ["gguf_q8_0"]) {
+  for (const mode of name === "cpu" ? modes : ["gguf_q8_0"]) {
     const agrees = `Llama agrees with a float64 pass of the weights, ${mode} (${name})`
     test(agrees, { timeout: 120_000 }, async () => {
       const checked = await Effect.runPromise(Effect.provide(

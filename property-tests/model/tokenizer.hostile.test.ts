@@ -33,8 +33,28 @@ test("Tokenizer.encode() refuses a text it could not give back", () => {
 const refusals: ReadonlyArray<readonly [what: string, patch: Patch, text: string]> = [
   [
     "another model",
+    { model: "t5" },
+    'run a model whose tokenizer is "t5": "gpt2" or "llama" is supported',
+  ],
+  [
+    "a vocabulary without scores",
     { model: "llama" },
-    'run a model whose tokenizer is "llama": "gpt2" is supported',
+    'read the model x.gguf at byte 0: "tokenizer.ggml.scores" is missing: an array of numbers from -3.5e+38 to 3.5e+38 is needed',
+  ],
+  [
+    "too few scores",
+    { model: "llama", scores: Float32Array.of(0) },
+    'read the model x.gguf at byte 7: "tokenizer.ggml.scores" has 1 elements: 2048 are needed',
+  ],
+  [
+    "a score that is no number",
+    { model: "llama", scores: new Float32Array(2048).fill(NaN) },
+    'read the model x.gguf at byte 7: "tokenizer.ggml.scores" is 2048 elements of u32: an array of numbers from -3.5e+38 to 3.5e+38 is needed',
+  ],
+  [
+    "a byte token that names no byte",
+    { model: "llama", scores: new Float32Array(2048), token_type: new Int32Array(2048).fill(6) },
+    'read the model x.gguf at byte 708: "tokenizer.ggml.tokens" has "<s>" as byte token 0: <0x00> to <0xFF> are needed',
   ],
   [
     "no model",

@@ -35,9 +35,10 @@ const split = (pre: Document): Read<ReadonlyArray<string>> =>
   Result.gen(function* () {
     const regex = spelled(yield* Get.string(yield* Get.object(pre, "pattern"), "Regex", ""))
     const behavior = yield* Get.string(pre, "behavior")
-    const invert = yield* Get.boolean(pre, "invert", false)
+    const inverted = yield* Get.boolean(pre, "invert", false)
+    if (inverted) return yield* unsupported("Split", "invert", "none of it")
     if (behavior !== "Isolated") return yield* unsupported("Split", behavior, '"Isolated"')
-    return !invert && known.has(regex) ? [regex] : yield* unsupported(
+    return known.has(regex) ? [regex] : yield* unsupported(
       "Split expression",
       regex,
       `one of ${[...pres.keys()].map(quote).join(", ")}`,
@@ -71,7 +72,7 @@ export const splits = (tokenizer: Document): Read<ReadonlyArray<string>> =>
   Result.gen(function* () {
     const pre = yield* Get.object(tokenizer, "pre_tokenizer")
     const all = yield* steps(pre)
-    return all.indexOf(toBytes) === all.length - 1
+    return all.at(-1) === toBytes && all.indexOf(toBytes) === all.length - 1
       ? all.slice(0, -1)
       : yield* unsupported("pre-tokenizer", all.join(" "), "one that ends in its only ByteLevel")
   })

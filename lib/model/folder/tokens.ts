@@ -4,19 +4,17 @@
  * @module
  */
 import { Result } from "effect"
-import { type BadModelFile, type UnsupportedModel } from "../../errors.ts"
+import type { BadModelFile, UnsupportedModel } from "../../errors.ts"
 import { quote } from "../gguf/bytes.ts"
 import * as Get from "../json/get.ts"
 import type { Document, Json } from "../json/parse.ts"
-import { kinds, literals, type Vocabulary } from "../tokenizer/vocabulary.ts"
+import { kinds, literals, type Tokens, type Vocabulary } from "../tokenizer/vocabulary.ts"
 import { unsupported } from "./pre.ts"
 
 type Read<A> = Result.Result<A, BadModelFile | UnsupportedModel>
 
-/** Tokens by id: an id that no token has is the empty text, of the kind `unused`. */
-interface Tokens {
-  readonly tokens: ReadonlyArray<string>
-  readonly types: ReadonlyArray<number>
+/** Tokens by id, and ids by token; an id that no token has is of the empty text. */
+interface Known extends Tokens {
   readonly ids: ReadonlyMap<string, number>
 }
 
@@ -58,11 +56,11 @@ const addLiterals = (
       }
       total += token.length
       if (token === "" || token.length > literals.one || total > literals.all) {
-        const most = `1 to ${literals.one} in one and ${literals.all} in all are read`
-        return yield* Get.bad(added, "content", `has ${token.length} characters: ${most}`)
+        const need = `1 to ${literals.one} in one and ${literals.all} in all are read`
+        return yield* Get.bad(added, "content", `has ${token.length} characters: ${need}`)
       }
       const same = (byId.get(id) ?? token) === token && (known.get(token) ?? id) === id
-      if (!same || types[id] === kinds.control || types[id] === kinds.userDefined) {
+      if (!same || types[id] !== kinds.normal) {
         return yield* Get.bad(added, "content", `is ${quote(token)} at ${id}, and is there twice`)
       }
       byId.set(id, token)
@@ -72,13 +70,10 @@ const addLiterals = (
   })
 
 /** Reads the tokens; all ids are below `size`. */
-export const readTokens = (tokenizer: Document, model: Document, size: number): Read<Tokens> =>
+export const readTokens = (tokenizer: Document, model: Document, size: number): Read<Known> =>
   Result.gen(function* () {
     const byId = yield* readVocab(model, size)
-    const types = Array.from(
-      { length: size },
-      (_, id): number => byId.has(id) ? kinds.normal : kinds.unused,
-    )
+    const types = new Array<number>(size).fill(kinds.normal)
     yield* addLiterals(tokenizer, byId, types)
     return {
       tokens: types.map((_, id) => byId.get(id) ?? ""),
@@ -102,7 +97,11 @@ export const readMerges = (
         : []
       const [left, right] = words
       if (typeof left !== "string" || typeof right !== "string" || words.length !== 2) {
-        return yield* Get.bad(model, "merges", `has ${Get.show(merge)} at ${i}: two words are needed`)
+        return yield* Get.bad(
+          model,
+          "merges",
+          `has ${Get.show(merge)} at ${i}: two words are needed`,
+        )
       }
       if (!ids.has(left) || !ids.has(right) || !ids.has(left + right)) {
         const need = "both words and the two joined must be tokens"

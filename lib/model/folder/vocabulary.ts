@@ -11,18 +11,18 @@ import type { Vocabulary } from "../tokenizer/vocabulary.ts"
 import { type Around, around, splits, unsupported } from "./pre.ts"
 import { readMerges, readTokens } from "./tokens.ts"
 
-type Read<A> = Result.Result<A, BadModelFile | UnsupportedModel>
+type Checked<A> = Result.Result<A, BadModelFile | UnsupportedModel>
 
 /** The files that speak of tokens. */
 export interface Files {
   readonly config: Document
   readonly tokenizer: Document
-  readonly tokenizerConfig?: Document
-  readonly generationConfig?: Document
+  readonly tokenizerConfig: Document | undefined
+  readonly generationConfig: Document | undefined
 }
 
 /** Refuses what byte-level BPE as it is run here would leave out. */
-const checkModel = (tokenizer: Document, model: Document): Read<void> =>
+const checkModel = (tokenizer: Document, model: Document): Checked<void> =>
   Result.gen(function* () {
     const type = yield* Get.string(model, "type", "BPE")
     if (type !== "BPE") return yield* unsupported("tokenizer", type, '"BPE"')
@@ -43,18 +43,18 @@ const checkModel = (tokenizer: Document, model: Document): Read<void> =>
     }
   })
 
-/** An id of `config.json` and its like: one, or the first of several. */
-const idIn = (
+/** Ids of `config.json` and its like: none, one or several. */
+const idsIn = (
   from: Document | undefined,
   key: string,
   size: number,
-): Read<number | undefined> => {
-  if (from === undefined || !Get.has(from, key)) return Result.succeed(undefined)
+): Checked<ReadonlyArray<number>> => {
+  if (from === undefined || !Get.has(from, key)) return Result.succeed([])
   const several = from.keys.get(key)
-  const one = Get.isArray(several)
-    ? { ...from, keys: new Map([[key, several[0] ?? null]]) }
-    : from
-  return Get.integer(one, key, { min: 0, max: size - 1 })
+  return Result.all((Get.isArray(several) ? several : [several!]).map((id) => {
+    const one = { ...from, keys: new Map([[key, id]]) }
+    return Get.integer(one, key, { min: 0, max: size - 1 })
+  }))
 }
 
 const special = (
@@ -62,7 +62,7 @@ const special = (
   ids: ReadonlyMap<string, number>,
   name: "bos_token" | "eos_token",
   size: number,
-): Read<number | undefined> =>
+): Checked<number | undefined> =>
   Result.gen(function* () {
     if (tokenizerConfig !== undefined && Get.has(tokenizerConfig, name)) {
       const value = tokenizerConfig.keys.get(name)
@@ -71,8 +71,9 @@ const special = (
         : yield* Get.string(tokenizerConfig, name)
       return ids.get(token) ?? (yield* Get.bad(tokenizerConfig, name, "is not in the vocabulary"))
     }
-    return (yield* idIn(generationConfig, `${name}_id`, size)) ??
-      (yield* idIn(config, `${name}_id`, size))
+    const [generated] = yield* idsIn(generationConfig, `${name}_id`, size)
+    const [configured] = yield* idsIn(config, `${name}_id`, size)
+    return generated ?? configured
   })
 
 /** Whether a special token belongs on one side of a text. */
@@ -82,14 +83,15 @@ const isAdded = (
   written: ReadonlyArray<string> | undefined,
   id: number | undefined,
   ids: ReadonlyMap<string, number>,
-): Read<boolean> =>
+): Checked<boolean> =>
   Result.gen(function* () {
     if (written !== undefined && (written.length > 1 || written.some((t) => ids.get(t) !== id))) {
       return yield* unsupported("post-processor", written.join(" "), "BOS before and EOS after")
     }
     // A tokenizer of Llama's own class begins every text with BOS unless it is told otherwise.
     const type = tokenizerConfig && (yield* Get.string(tokenizerConfig, "tokenizer_class", ""))
-    const usual = key === "add_bos_token" && id !== undefined && (type ?? "Llama").startsWith("Llama")
+    const usual = key === "add_bos_token" && id !== undefined &&
+      (type ?? "Llama").startsWith("Llama")
     const otherwise = written === undefined ? usual : written.length > 0
     if (tokenizerConfig === undefined) return otherwise
     const added = yield* Get.boolean(tokenizerConfig, key, otherwise)
@@ -97,22 +99,38 @@ const isAdded = (
     return yield* Get.bad(tokenizerConfig, key, `is true: ${tokenizer.file} names no such token`)
   })
 
+/** A vocabulary, and the ids that end what a model says, of which a chat model has several. */
+export interface Read extends Vocabulary {
+  readonly stops: ReadonlyArray<number>
+}
+
 /** Reads the vocabulary of a model of `size` embeddings. */
-export const read = (files: Files, size: number): Read<Vocabulary> =>
+export const read = (files: Files, size: number): Checked<Read> =>
   Result.gen(function* () {
-    const { tokenizer } = files
+    const { tokenizer, config, generationConfig } = files
     const model = yield* Get.object(tokenizer, "model")
     yield* checkModel(tokenizer, model)
     const cuts = yield* splits(tokenizer)
-    const { tokens, types, ids } = yield* readTokens(tokenizer, model, size)
-    const merges = yield* readMerges(model, ids)
+    const known = yield* readTokens(tokenizer, model, size)
     const said: Around | undefined = Get.has(tokenizer, "post_processor")
       ? yield* around(yield* Get.object(tokenizer, "post_processor"))
       : undefined
-    const bos = yield* special(files, ids, "bos_token", size)
-    const eos = yield* special(files, ids, "eos_token", size)
-    const addBos = yield* isAdded(files, "add_bos_token", said?.before, bos, ids)
-    const addEos = yield* isAdded(files, "add_eos_token", said?.after, eos, ids)
+    const bos = yield* special(files, known.ids, "bos_token", size)
+    const eos = yield* special(files, known.ids, "eos_token", size)
+    const addBos = yield* isAdded(files, "add_bos_token", said?.before, bos, known.ids)
     const ignoreMerges = yield* Get.boolean(model, "ignore_merges", false)
-    return { tokens, types, merges, pre: { splits: cuts, ignoreMerges, addBos }, bos, eos, addBos, addEos }
+    return {
+      tokens: known.tokens,
+      types: known.types,
+      merges: yield* readMerges(model, known.ids),
+      pre: { splits: cuts, ignoreMerges, addBos },
+      bos,
+      eos,
+      addBos,
+      addEos: yield* isAdded(files, "add_eos_token", said?.after, eos, known.ids),
+      stops: [
+        ...yield* idsIn(config, "eos_token_id", size),
+        ...yield* idsIn(generationConfig, "eos_token_id", size),
+      ],
+    }
   })

@@ -65,7 +65,7 @@ const place = (entry: Entry, value: Json, start: number, size: number): Checked<
       return yield* bad(`has ${end - begin} bytes: ${need}`)
     }
     if (end > size - start) {
-      return yield* bad(`ends at byte ${start + end}: the file has ${size}`)
+      return yield* bad(`ends at byte ${BigInt(start) + BigInt(end)}: the file has ${size}`)
     }
     return { name, dtype, shape, offset: start + begin, bytes: end - begin }
   })
@@ -101,6 +101,8 @@ export const resolve = (
       end += info.bytes
       last = what
     }
-    if (end < size) return yield* bad(end, `${size - end} bytes follow ${last}, and are of no tensor`)
+    if (end < size) {
+      return yield* bad(end, `${size - end} bytes follow ${last}, and are of no tensor`)
+    }
     return out
   })

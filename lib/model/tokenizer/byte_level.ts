@@ -10,16 +10,15 @@ import { type BadModelFile, UnsupportedModel } from "../../errors.ts"
 import * as Gguf from "../Gguf.ts"
 import { type Pre, pres } from "./pre.ts"
 import * as utf8 from "./utf8.ts"
-import { bad, type Coder, literals, type Vocabulary } from "./vocabulary.ts"
+import { bad, type Coder, literalTokens, type Tokens, type Vocabulary } from "./vocabulary.ts"
 
 const keys = { pre: "tokenizer.ggml.pre", merges: "tokenizer.ggml.merges" } as const
 
-/** Pairs, the first to merge first. */
-type Merges = ReadonlyArray<readonly [left: string, right: string]>
+type Merges = Vocabulary["merges"]
 
 const readMerges = (
   from: Gguf.Metadata,
-  { tokens }: Vocabulary,
+  { tokens }: Tokens,
 ): Result.Result<Merges, BadModelFile> =>
   Result.gen(function* () {
     const known = new Set(tokens)
@@ -52,10 +51,13 @@ const readPre = (from: Gguf.Metadata): Result.Result<Pre, BadModelFile | Unsuppo
     )
   })
 
-const encoder = (vocabulary: Vocabulary, merges: Merges, pre: Pre): Encoder => {
+/** How a byte-level vocabulary reads and writes text. */
+export const coder = (
+  { merges, pre, ...vocabulary }: Tokens & Pick<Vocabulary, "merges" | "pre">,
+): Coder => {
   const split = (Regex: string) => ({ type: "Split", pattern: { Regex }, behavior: "Isolated" })
-  return new Encoder({
-    added_tokens: literals(vocabulary).map(([id, content]) => ({
+  const encoder = new Encoder({
+    added_tokens: literalTokens(vocabulary).map(([id, content]) => ({
       id,
       content,
       special: true,
@@ -75,20 +77,20 @@ const encoder = (vocabulary: Vocabulary, merges: Merges, pre: Pre): Encoder => {
     post_processor: null,
     decoder: null,
   }, {})
+  return {
+    addBos: pre.addBos,
+    ids: (text) => encoder.encode(text, { add_special_tokens: false }).ids,
+    bytes: utf8.unspell,
+    returns: (text) => [text],
+  }
 }
 
 /** Reads what a byte-level vocabulary has besides its tokens. */
 export const read = (
   from: Gguf.Metadata,
-  vocabulary: Vocabulary,
+  tokens: Tokens,
 ): Result.Result<Coder, BadModelFile | UnsupportedModel> =>
   Result.gen(function* () {
     const pre = yield* readPre(from)
-    const inner = encoder(vocabulary, yield* readMerges(from, vocabulary), pre)
-    return {
-      addBos: pre.addBos,
-      ids: (text) => inner.encode(text, { add_special_tokens: false }).ids,
-      bytes: utf8.unspell,
-      returns: (text) => [text],
-    }
+    return coder({ ...tokens, pre, merges: yield* readMerges(from, tokens) })
   })

@@ -12,7 +12,7 @@
 import { Result } from "effect"
 import type { BadModelFile } from "../../errors.ts"
 import * as Gguf from "../Gguf.ts"
-import { cutter } from "./literals.ts"
+import { cutter } from "./cut.ts"
 import { merge } from "./merge.ts"
 import * as utf8 from "./utf8.ts"
 import {
@@ -21,8 +21,8 @@ import {
   type Coder,
   kinds,
   literal,
-  literals,
-  type Vocabulary,
+  literalTokens,
+  type Tokens,
 } from "./vocabulary.ts"
 
 const keys = {
@@ -40,7 +40,7 @@ const byteOf = (token: string): number | undefined =>
 
 const readBytes = (
   from: Gguf.Metadata,
-  { tokens, types }: Vocabulary,
+  { tokens, types }: Tokens,
 ): Result.Result<ReadonlyMap<number, number>, BadModelFile> => {
   const out = new Map<number, number>()
   for (const [id, token] of tokens.entries()) {
@@ -58,7 +58,7 @@ const readBytes = (
 /** Reads what a vocabulary with scores has besides its tokens. */
 export const read = (
   from: Gguf.Metadata,
-  vocabulary: Vocabulary,
+  vocabulary: Tokens,
 ): Result.Result<Coder, BadModelFile> =>
   Result.gen(function* () {
     const { tokens, types } = vocabulary
@@ -70,7 +70,7 @@ export const read = (
     for (const [id, token] of tokens.entries()) {
       if (!literal(types[id]) && types[id] !== kinds.byte) pieces.set(token, id)
     }
-    const cut = cutter(literals(vocabulary))
+    const cut = cutter(literalTokens(vocabulary))
     const score = (piece: string) => {
       const id = pieces.get(piece)
       return id === undefined ? undefined : scores[id]

@@ -6,12 +6,13 @@
 import { Result } from "effect"
 import { BadModelFile } from "../../errors.ts"
 import * as Gguf from "../Gguf.ts"
+import type { Pre } from "./pre.ts"
 
 /** Tokens, and what each of them is. */
-export interface Vocabulary {
+export interface Tokens {
   /** As stored, by id. */
   readonly tokens: ReadonlyArray<string>
-  /** What each token is, `[vocabSize]`: one of `kinds`, or anything else for a normal one. */
+  /** What each token is, `[vocabSize]`: one of `kinds`. */
   readonly types: ArrayLike<number>
 }
 
@@ -37,26 +38,43 @@ export interface Ends {
   readonly addBos: boolean
   /** Whether EOS belongs after a text. */
   readonly addEos: boolean
-  /** Every id that ends an answer. */
-  readonly stops: ReadonlySet<number>
+}
+
+/** A byte-level vocabulary: tokens, how they merge, and which begin and end a text. */
+export interface Vocabulary extends Tokens, Ends {
+  /** Pairs, the first to merge first. */
+  readonly merges: ReadonlyArray<readonly [left: string, right: string]>
+  /** How a text is cut before pairs merge. */
+  readonly pre: Pre
 }
 
 /** The token types that matter here. */
-export const kinds = { unknown: 2, control: 3, userDefined: 4, byte: 6 } as const
+export const kinds = {
+  normal: 1,
+  unknown: 2,
+  control: 3,
+  userDefined: 4,
+  unused: 5,
+  byte: 6,
+} as const
 
 /** Whether a token is found as written in a text, before all else; its text is itself. */
 export const literal = (type: number | undefined): boolean =>
   type === kinds.unknown || type === kinds.control || type === kinds.userDefined
 
 /** The literal tokens, with their ids. */
-export const literals = (
-  { tokens, types }: Vocabulary,
+export const literalTokens = (
+  { tokens, types }: Tokens,
 ): ReadonlyArray<readonly [id: number, text: string]> =>
   tokens.flatMap((text, id) => literal(types[id]) && text !== "" ? [[id, text] as const] : [])
 
-// A longer one, or more, would make finding them in a text slow and large.
-const literalLength = 1024
-const literalLengths = 2 ** 20
+/** Characters of literal tokens, at most: longer ones would make finding them in a text slow and large. */
+export const literals: {
+  /** In one token. */
+  readonly one: number
+  /** In all of them. */
+  readonly all: number
+} = { one: 1024, all: 2 ** 20 }
 
 const keys = {
   tokens: "tokenizer.ggml.tokens",
@@ -69,8 +87,8 @@ const keys = {
   addEos: "tokenizer.ggml.add_eos_token",
 } as const
 
-/** What ends a turn where a file does not say: the control tokens that chat templates write. */
-const turnEnds: ReadonlySet<string> = new Set(["<|im_end|>", "<end_of_turn>", "<|eot_id|>"])
+/** What chat templates end a turn with; not every file says which of its tokens that is. */
+const turnEnds = ["<|im_end|>", "<end_of_turn>", "<|eot_id|>"]
 
 type Checked<A> = Result.Result<A, BadModelFile>
 
@@ -91,12 +109,12 @@ export const checkLength = (
     ? Result.succeed(undefined)
     : bad(from, key, `has ${array.length} elements: ${tokens.length} are needed`)
 
-const checkLiterals = (from: Gguf.Metadata, vocabulary: Vocabulary): Checked<void> => {
+const checkLiterals = (from: Gguf.Metadata, vocabulary: Tokens): Checked<void> => {
   let total = 0
-  for (const [id, token] of literals(vocabulary)) {
+  for (const [id, token] of literalTokens(vocabulary)) {
     total += token.length
-    if (token.length > literalLength || total > literalLengths) {
-      const most = `at most ${literalLength} in one and ${literalLengths} in all are read`
+    if (token.length > literals.one || total > literals.all) {
+      const most = `at most ${literals.one} in one and ${literals.all} in all are read`
       const state = `has ${token.length} characters in special token ${id}: ${most}`
       return bad(from, keys.tokens, state)
     }
@@ -105,30 +123,32 @@ const checkLiterals = (from: Gguf.Metadata, vocabulary: Vocabulary): Checked<voi
 }
 
 /** Reads the tokens of a file. */
-export const read = (from: Gguf.Metadata): Checked<Vocabulary> =>
+export const read = (from: Gguf.Metadata): Checked<Tokens> =>
   Result.gen(function* () {
     const tokens = yield* Gguf.strings(from, keys.tokens)
     if (tokens.length === 0) return yield* bad(from, keys.tokens, "is empty")
-    const normal = tokens.map(() => 1)
+    const normal = tokens.map(() => kinds.normal)
     const types = yield* Gguf.numbers(from, keys.types, { min: 0, max: 6 }, normal)
     yield* checkLength(from, keys.types, types, tokens)
     yield* checkLiterals(from, { tokens, types })
     return { tokens, types }
   })
 
-/** Reads which ids begin and end a text; `addBos` is for a file that does not say. */
-export const ends = (
+/** The id that a key names, if it is there. */
+const tokenId = (
   from: Gguf.Metadata,
-  { tokens, types }: Vocabulary,
-  otherwise: boolean,
-): Checked<Ends> =>
+  key: string,
+  { tokens }: Tokens,
+): Checked<number | undefined> =>
+  from.metadata.has(key)
+    ? Gguf.integer(from, key, { min: 0, max: tokens.length - 1 })
+    : Result.succeed(undefined)
+
+/** Reads which ids begin and end a text; `otherwise` is `addBos` of a file that does not say. */
+export const ends = (from: Gguf.Metadata, tokens: Tokens, otherwise: boolean): Checked<Ends> =>
   Result.gen(function* () {
-    const id = (key: string): Checked<number | undefined> =>
-      from.metadata.has(key)
-        ? Gguf.integer(from, key, { min: 0, max: tokens.length - 1 })
-        : Result.succeed(undefined)
-    const bos = yield* id(keys.bos)
-    const eos = yield* id(keys.eos)
+    const bos = yield* tokenId(from, keys.bos, tokens)
+    const eos = yield* tokenId(from, keys.eos, tokens)
     const addBos = yield* Gguf.boolean(from, keys.addBos, otherwise && bos !== undefined)
     const addEos = yield* Gguf.boolean(from, keys.addEos, false)
     if (addBos && bos === undefined) {
@@ -137,9 +157,18 @@ export const ends = (
     if (addEos && eos === undefined) {
       return yield* bad(from, keys.addEos, `is true: "${keys.eos}" is missing`)
     }
-    const named = [eos, yield* id(keys.eot), yield* id(keys.eom)].filter((one) => one !== undefined)
-    const written = tokens.keys().filter((id) =>
-      types[id] === kinds.control && turnEnds.has(tokens[id]!)
-    )
-    return { bos, eos, addBos, addEos, stops: new Set([...named, ...written]) }
+    return { bos, eos, addBos, addEos }
   })
+
+/** Reads which ids end a turn or a message of it. */
+export const turns = (from: Gguf.Metadata, tokens: Tokens): Checked<ReadonlyArray<number>> =>
+  Result.gen(function* () {
+    const eot = yield* tokenId(from, keys.eot, tokens)
+    const eom = yield* tokenId(from, keys.eom, tokens)
+    return [eot, eom].filter((id) => id !== undefined)
+  })
+
+/** Ids of the control tokens that chat templates end a turn with. */
+export const written = ({ tokens, types }: Tokens): ReadonlyArray<number> =>
+  turnEnds.map((token) => tokens.lastIndexOf(token))
+    .filter((id) => types[id] === kinds.control)

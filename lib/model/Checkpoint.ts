@@ -1,0 +1,53 @@
+/**
+ * A model as stored, whatever the format: sizes, vocabulary, and tensors by the names of GGUF.
+ *
+ * @module
+ */
+import { Effect, Result } from "effect"
+import type { BadModelFile, UnsupportedModel } from "../errors.ts"
+import * as Chat from "./Chat.ts"
+import * as Config from "./Config.ts"
+import * as Gguf from "./Gguf.ts"
+import type { Source } from "./gguf/Source.ts"
+import * as Tokenizer from "./Tokenizer.ts"
+
+/** A stored tensor. */
+export interface Stored extends Gguf.TensorInfo {
+  /** The file it is in, for errors. */
+  readonly file: string
+  /** Reads its data, in memory of their own, `bytes` long. */
+  readonly read: Effect.Effect<Uint8Array<ArrayBuffer>, BadModelFile>
+}
+
+/** What a model says before its weights, and how to read them, one tensor at a time. */
+export interface Checkpoint {
+  /** A file or a folder, for errors. */
+  readonly name: string
+  readonly config: Config.Config
+  readonly tokenizer: Tokenizer.Tokenizer
+  /** How a conversation becomes a text, or why it cannot. */
+  readonly template: Result.Result<Chat.Template, OpenError>
+  /** By canonical names, such as `blk.0.attn_q.weight`. */
+  readonly tensors: ReadonlyMap<string, Stored>
+  /** What the files call the tensor of a canonical name. */
+  readonly called: (name: string) => string
+}
+
+/** Why a model cannot be opened: it is damaged, or asks for what is not built. */
+export type OpenError = BadModelFile | UnsupportedModel
+
+/** Opens a GGUF file: reads no weights. */
+export const fromGguf = (source: Source): Effect.Effect<Checkpoint, OpenError> =>
+  Effect.flatMap(Gguf.open(source), (gguf) =>
+    Effect.fromResult(Result.gen(function* () {
+      yield* Config.familyOf(gguf) // before the vocabulary, which may be of another kind too
+      const tokenizer = yield* Tokenizer.fromGguf(gguf)
+      const config = yield* Config.fromGguf(gguf, tokenizer.vocabSize)
+      const tensors = new Map<string, Stored>()
+      for (const [name, info] of gguf.tensors) {
+        tensors.set(name, { ...info, file: source.name, read: Gguf.tensorBytes(source, info) })
+      }
+      const template = Chat.template(gguf)
+      const called = (name: string) => name
+      return { name: source.name, config, tokenizer, template, tensors, called }
+    })))

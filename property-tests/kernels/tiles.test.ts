@@ -1,0 +1,108 @@
+/** Tiled weights: the same numbers in another order, and the kernels that read them. @module */
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import fc from "fast-check"
+import { add } from "../../kernels/add.ts"
+import { embed } from "../../kernels/embed.ts"
+import { gated } from "../../kernels/gated.ts"
+import { gemm } from "../../kernels/gemm.ts"
+import { gemv } from "../../kernels/gemv.ts"
+import { gemvAdd } from "../../kernels/gemv_add.ts"
+import { linear } from "../../kernels/linear.ts"
+import { gemmF32, gemvF32 } from "../../kernels/linear_f32.ts"
+import { mul } from "../../kernels/mul.ts"
+import { silu } from "../../kernels/silu.ts"
+import { storedOf, tile, tileds, untile } from "../../kernels/tile.ts"
+import { formats } from "../../lib/tensor/DType.ts"
+import { close, property, twin } from "./harness.ts"
+import { floats, integers, seed, stored, upTo } from "./values.ts"
+
+const sizes = fc.record({ rows: upTo(9), n: upTo(4), k: upTo(5), seed }).map((given) => ({
+  ...given,
+  n: 32 * given.n,
+  k: 32 * given.k,
+}))
+
+test("tile and untile are inverse, and a tile is as long as its blocks", () => {
+  fc.assert(fc.property(sizes, fc.constantFrom(...tileds), ({ n, k, seed }, dtype) => {
+    const weight = stored(storedOf[dtype], seed, n * k)
+    const tiles = tile(storedOf[dtype], weight as Uint16Array | Uint8Array, n, k)
+    assert.deepEqual(untile(dtype, tiles, n, k), weight)
+    assert.equal(tiles.byteLength, n * k / 1024 * formats[dtype].bytes)
+    assert.equal(tiles.byteLength, weight.byteLength)
+  }))
+})
+
+for (const dtype of tileds) {
+  property(`gemv and gemm of ${dtype} weights agree with linear of stored ones`, sizes, async (
+    { rows, n, k, seed },
+    { run, tolerance },
+  ) => {
+    const x = floats(seed, rows * k)
+    const weight = stored(storedOf[dtype], seed + 1, n * k) as Uint16Array | Uint8Array
+    const tiles = tile(storedOf[dtype], weight, n, k)
+    const axes = { rows, n, k }
+    const { out } = await twin(linear[storedOf[dtype]], { axes, given: { x, weight } })
+    for (const kernel of [gemv[dtype], gemm[dtype]]) {
+      const made = await run(kernel, { axes, given: { x, weight: tiles } })
+      if (run === twin) assert.deepEqual(made["out"], out)
+      close(made["out"]!, out!, tolerance * Math.sqrt(k), kernel.spec.name)
+    }
+  })
+
+  property(`embed reads rows of a ${dtype} table exactly`, sizes, async (given, { run }) => {
+    const { rows: tokens, n: vocab, k: d, seed } = given
+    const table = stored(storedOf[dtype], seed, vocab * d) as Uint16Array | Uint8Array
+    const ids = integers(seed, tokens, 2 * vocab)
+    const axes = { tokens, vocab, d }
+    const params = { first: seed % vocab } // so that some ids are of other parts, on both sides
+    const { out } = await twin(embed[storedOf[dtype]], { axes, given: { ids, table }, params })
+    const tiles = tile(storedOf[dtype], table, vocab, d)
+    const made = await run(embed[dtype], { axes, given: { ids, table: tiles }, params })
+    close(made["out"]!, out!, 1e-7, "out")
+  }, 0.5)
+}
+
+const ragged = fc.record({ rows: upTo(9), n: upTo(40), k: upTo(20), seed })
+
+property("gemv and gemm of f32 weights take any rows", ragged, async (given, runner) => {
+  const { rows, n, seed } = given
+  const k = 4 * given.k
+  const x = floats(seed, rows * k), weight = floats(seed + 1, n * k)
+  const axes = { rows, n, k }
+  const { out } = await twin(linear.f32, { axes, given: { x, weight } })
+  for (const kernel of [gemvF32, gemmF32]) {
+    const made = await runner.run(kernel, { axes, given: { x, weight } })
+    close(made["out"]!, out!, runner.tolerance * Math.sqrt(k), kernel.spec.name)
+  }
+})
+
+for (const dtype of tileds) {
+  property(`gemv_add and gated of ${dtype} weights are their parts in turn`, sizes, async (
+    { rows, n, k, seed },
+    { run, tolerance },
+  ) => {
+    const x = floats(seed, rows * k), residual = floats(seed + 1, rows * n)
+    const weights = [2, 3].map((i) => stored(storedOf[dtype], seed + i, n * k))
+    const [gate, up] = weights.map((w) => tile(storedOf[dtype], w as Uint8Array, n, k))
+    const axes = { rows, n, k }
+    const [a, b] = await Promise.all(
+      weights.map((weight) => twin(linear[storedOf[dtype]], { axes, given: { x, weight } })),
+    )
+    const sum = await twin(add, { axes: { n: rows * n }, given: { a: residual, b: a!["out"]! } })
+    const open = await twin(silu, { axes: { n: rows * n }, given: { x: a!["out"]! } })
+    const product = await twin(mul, {
+      axes: { n: rows * n },
+      given: { a: open["out"]!, b: b!["out"]! },
+    })
+    const added = await run(gemvAdd[dtype], { axes, given: { x, weight: gate!, residual } })
+    const through = await run(gated[dtype], { axes, given: { x, gate: gate!, up: up! } })
+    if (run === twin) {
+      assert.deepEqual([added["out"], through["out"]], [sum["out"], product["out"]])
+    }
+    close(added["out"]!, sum["out"]!, tolerance * Math.sqrt(k), "gemv_add")
+    // The error of one factor times the other.
+    const largest = Math.max(1, ...[...a!["out"]!, ...b!["out"]!].map(Math.abs))
+    close(through["out"]!, product["out"]!, tolerance * Math.sqrt(k) * largest, "gated")
+  }, 0.5)
+}
