@@ -27,3 +27,12 @@ export type { Config } from "./Config.ts"
 export type { Progress } from "./Weights.ts"
 export { rebuild } from "./rebuild.ts"
 export { blocksOf, slide } from "./slide.ts"
+export {
+  type Answered,
+  type Conversation,
+  converse,
+  type ConverseOptions,
+  say,
+  type SayError,
+  type Usage,
+} from "./conversation.ts"

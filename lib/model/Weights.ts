@@ -162,8 +162,8 @@ export const load: (
   const head = tensors.has("output.weight") ? yield* tensor("output.weight", "vocab model") : embed
   for (const unknown of unread) {
     const { name } = tensors.get(unknown)!
-    const supported = `what "${config.family.architecture}" is known to have`
-    return yield* new UnsupportedModel({ what: "tensors include", value: quote(name), supported })
+    const supported = `a "${config.family.architecture}" without it`
+    return yield* new UnsupportedModel({ what: "unexpected tensor", value: quote(name), supported })
   }
   const turnsBy = Effect.fnUntraced(function* (theta: number) {
     const { rotary } = config

@@ -54,8 +54,10 @@ export const gemma3: Family = {
 /** All of them. */
 export const families: ReadonlyArray<Family> = [llama, qwen2, gemma3]
 
+const names = families.map(({ architecture }) => `"${architecture}"`)
+
 /** Their names, for errors. */
-export const supported: string = families.map(({ architecture }) => `"${architecture}"`).join(", ")
+export const supported: string = `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`
 
 /** The family of an architecture. */
 export const familyOf = (architecture: string): Family | undefined =>

@@ -1,11 +1,11 @@
 /** Text from a model, token by token, as a stream. @module */
-import { Effect, Queue, Stream } from "effect"
+import { Effect, Queue, type Scope, Stream } from "effect"
 import * as Arena from "../cache/Arena.ts"
 import * as KvCache from "../cache/KvCache.ts"
 import * as Lease from "../cache/Lease.ts"
 import * as Gpu from "../device/Gpu.ts"
 import * as Program from "../device/Program.ts"
-import type { ArenaTooLarge, ContextTooLong } from "../errors.ts"
+import type { ArenaTooLarge, ContextTooLong, GpuFault, InvalidArgument } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
 import * as Chain from "./chain.ts"
 import { decode } from "./decode.ts"
@@ -14,6 +14,7 @@ import {
   type Event,
   type GenerateOptions,
   type Memory,
+  type Plan,
   planOf,
   type Stopped,
 } from "./events.ts"
@@ -26,6 +27,9 @@ import { type Logit, top } from "./top.ts"
 
 /** What generating may fail with. */
 export type GenerateError = ModelError | ContextTooLong | ArenaTooLarge | Program.RunError
+
+/** Tokens of a prompt read in one step, unless said. */
+const defaultChunk = 64
 
 /** Slots that one claim covers at least: blocks are taken this far ahead. */
 const claimed = 32
@@ -65,26 +69,52 @@ const prefill = Effect.fnUntraced(function* (
   return { cache: next, drawn: { id, logits } }
 })
 
-/** Tells everything that happens, in order, and holds everything it needs until it ends. */
-const speak = (
+/** A cache, and the tokens whose keys and values it holds. */
+export interface History {
+  readonly cache: KvCache.KvCache
+  readonly tokens: ReadonlyArray<number>
+}
+
+/** Hears what happens, in order. */
+export type Tell = (event: Event) => Effect.Effect<unknown>
+
+/** An arena for sequences of so many blocks of this model. */
+export const arenaOf = (
   llama: Llama,
-  prompt: string | ReadonlyArray<number>,
+  blocks: number,
   options: GenerateOptions,
-  tell: (event: Event) => Effect.Effect<unknown>,
-): Effect.Effect<void, GenerateError, Gpu.Gpu> =>
-  Effect.scoped(Effect.gen(function* () {
-    const plan = yield* planOf(llama, prompt, options)
-    const { chain: { steps, ahead: submits } } = yield* Gpu.Service
+): Effect.Effect<
+  Arena.Arena,
+  ArenaTooLarge | InvalidArgument | GpuFault,
+  Gpu.Gpu | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const { chain: { steps } } = yield* Gpu.Service
     const cacheLayout = yield* Effect.fromResult(layout(llama, { blockSize }))
-    const read = options.chunk ?? 64
-    const ahead = Math.max(read, steps, claimed)
-    const arena = yield* Arena.make(cacheLayout, blocksOf(cacheLayout, plan.blocks, ahead))
-    const under = Lease.under(yield* Lease.make(arena))
+    const ahead = Math.max(options.chunk ?? defaultChunk, steps, claimed)
+    return yield* Arena.make(cacheLayout, blocksOf(cacheLayout, blocks, ahead))
+  })
+
+/**
+ * Reads what the history lacks of the plan's prompt, speaks, and gives the history afterwards. The history's
+ * tokens are the prompt's first ones, and not all of them.
+ */
+export const speakOn = (
+  llama: Llama,
+  history: History,
+  plan: Plan,
+  options: GenerateOptions,
+  tell: Tell,
+): Effect.Effect<History, GenerateError, Lease.Lease | Gpu.Gpu> =>
+  Effect.scoped(Effect.gen(function* () {
+    const { chain: { steps, ahead: submits } } = yield* Gpu.Service
+    const { arena } = history.cache
     const memory = () => memoryOf(llama, arena)
     const n = options.topLogits ?? 0
-    let [said, decoder] = [0, Tokenizer.decoder]
+    const said: Array<number> = []
+    let decoder = Tokenizer.decoder
     let stopped: Stopped | undefined
-    let [cache, token] = [KvCache.empty(arena), 0]
+    let { cache } = history
 
     /** True while more is to be said. */
     const say = Effect.fnUntraced(function* (id: number, topLogits: ReadonlyArray<Logit>) {
@@ -92,29 +122,29 @@ const speak = (
       const [next, text] = isEnd
         ? [decoder, ""] as const
         : yield* Effect.fromResult(Tokenizer.push(llama.tokenizer, decoder, id))
-      said++
-      token = id
+      said.push(id)
       decoder = next
-      stopped = isEnd ? "eos" : said === plan.maxTokens ? "length" : undefined
+      stopped = isEnd ? "eos" : said.length === plan.maxTokens ? "length" : undefined
       yield* tell({ _tag: "Token", id, text, topLogits, memory: memory() })
       return stopped === undefined
     })
 
-    yield* tell({ _tag: "Prompt", ids: plan.prompt, done: 0, memory: memory() })
-    for (let done = 0; done < plan.prompt.length;) {
-      const chunk = plan.prompt.slice(done, done + read)
+    const cached = history.tokens.length
+    yield* tell({ _tag: "Prompt", ids: plan.prompt, done: cached, memory: memory() })
+    for (let done = cached; done < plan.prompt.length;) {
+      const chunk = plan.prompt.slice(done, done + (options.chunk ?? defaultChunk))
       done += chunk.length
       const asked = done === plan.prompt.length ? options : undefined
-      const next = yield* Effect.scoped(under(prefill(llama, cache, chunk, asked)))
-      cache = yield* under(slide(next.cache))
+      const next = yield* Effect.scoped(prefill(llama, cache, chunk, asked))
+      cache = yield* slide(next.cache)
       yield* tell({ _tag: "Prompt", ids: plan.prompt, done, memory: memory() })
       if (next.drawn !== undefined) yield* say(next.drawn.id, top(next.drawn.logits, n))
     }
     if (stopped === undefined) {
       const chain = yield* Chain.make(llama, arena, { ...options, steps, keepLogits: n > 0 })
       while (stopped === undefined) {
-        const run = decode(chain, cache, token, {
-          count: Math.min(plan.maxTokens - said, Math.max(steps, claimed)),
+        const run = decode(chain, cache, said.at(-1)!, {
+          count: Math.min(plan.maxTokens - said.length, Math.max(steps, claimed)),
           ahead: n > 0 ? 0 : submits, // a later run would write over the logits
           hear: ({ id, drawn, index }) =>
             Effect.gen(function* () {
@@ -122,12 +152,40 @@ const speak = (
               return yield* say(id, top(logits, n))
             }),
         })
-        const next = yield* Effect.scoped(under(Program.run(run)))
-        cache = yield* under(slide(next.caches[0]!))
+        const next = yield* Effect.scoped(Program.run(run))
+        cache = yield* slide(next.caches[0]!)
       }
     }
     yield* tell({ _tag: "End", stopped, text: Tokenizer.flush(decoder), memory: memory() })
+    return { cache, tokens: [...plan.prompt, ...said].slice(0, cache.length) }
   }))
+
+/** Holds everything it needs until it ends. */
+const speak = (
+  llama: Llama,
+  prompt: string | ReadonlyArray<number>,
+  options: GenerateOptions,
+  tell: Tell,
+): Effect.Effect<void, GenerateError, Gpu.Gpu> =>
+  Effect.scoped(Effect.gen(function* () {
+    const plan = yield* planOf(llama, prompt, options)
+    const arena = yield* arenaOf(llama, plan.blocks, options)
+    const empty = { cache: KvCache.empty(arena), tokens: [] }
+    yield* Lease.scoped(arena)(speakOn(llama, empty, plan, options, tell))
+  }))
+
+/** What is told, as a stream; what it runs ends with the stream. */
+export const streamOf = <A, E, R>(
+  run: (tell: (event: A) => Effect.Effect<unknown>) => Effect.Effect<unknown, E, R>,
+): Stream.Stream<A, E, Exclude<R, Scope.Scope>> =>
+  Stream.callback<A, E, R>((queue) => {
+    // The listener gets its turn here: on the CPU nothing else yields between tokens.
+    const tell = (event: A) => Effect.andThen(Queue.offer(queue, event), Effect.yieldNow)
+    return Effect.matchCauseEffect(run(tell), {
+      onFailure: (cause) => Queue.failCause(queue, cause),
+      onSuccess: () => Queue.end(queue),
+    })
+  }, { bufferSize: 4 })
 
 /**
  * Continues a prompt (text, with BOS as the model wants it, or token ids). The stream owns its cache: when it
@@ -143,11 +201,4 @@ export const generate = (
   prompt: string | ReadonlyArray<number>,
   options: GenerateOptions = {},
 ): Stream.Stream<Event, GenerateError, Gpu.Gpu> =>
-  Stream.callback<Event, GenerateError, Gpu.Gpu>((queue) => {
-    // The listener gets its turn here: on the CPU nothing else yields between tokens.
-    const tell = (event: Event) => Effect.andThen(Queue.offer(queue, event), Effect.yieldNow)
-    return Effect.matchCauseEffect(speak(llama, prompt, options, tell), {
-      onFailure: (cause) => Queue.failCause(queue, cause),
-      onSuccess: () => Queue.end(queue),
-    })
-  }, { bufferSize: 4 })
+  streamOf<Event, GenerateError, Gpu.Gpu>((tell) => speak(llama, prompt, options, tell))

@@ -16,6 +16,8 @@ export interface Llama {
   readonly config: Config.Config
   readonly tokenizer: Tokenizer.Tokenizer
   readonly weights: Weights.Weights
+  /** How a conversation becomes a text, or why it cannot. */
+  readonly template: Checkpoint.Checkpoint["template"]
 }
 
 /** What loading may fail with. */
@@ -46,10 +48,10 @@ export const fromCheckpoint = (
   checkpoint: Checkpoint.Checkpoint,
   { progress = () => Effect.void }: LoadOptions = {},
 ): Effect.Effect<Llama, LoadError, Gpu.Gpu | Scope.Scope> => {
-  const { config, tokenizer } = checkpoint
+  const { config, tokenizer, template } = checkpoint
   return Effect.map(
     Weights.load(checkpoint, progress),
-    (weights) => ({ config, tokenizer, weights }),
+    (weights) => ({ config, tokenizer, weights, template }),
   )
 }
 

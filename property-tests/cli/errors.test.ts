@@ -66,7 +66,7 @@ test(
         ),
         refused(
           "gpt2.gguf",
-          /^Cannot run a model whose architecture is "gpt2": "llama" is supported$/,
+          /^Cannot run a model whose architecture is "gpt2": "llama", "qwen2" or "gemma3" is supported$/,
         ),
       ])
     }),

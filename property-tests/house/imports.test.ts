@@ -9,9 +9,16 @@ const model = [...cache, "lib/attention/", "lib/model/"]
 const inside = ["mod.ts", "lib/", "kernels/", "property-tests/"]
 
 /** The model's files that meet the device. */
-const loaders = ["load", "Weights", "chain", "decode", "generate", "rebuild", "score"].map((name) =>
-  `lib/model/${name}.ts`
-)
+const loaders = [
+  "load",
+  "Weights",
+  "chain",
+  "decode",
+  "conversation",
+  "generate",
+  "rebuild",
+  "score",
+].map((name) => `lib/model/${name}.ts`)
 
 /** The first row whose `from` begins a path says what that file may import. */
 const rooms: ReadonlyArray<

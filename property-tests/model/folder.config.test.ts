@@ -1,6 +1,7 @@
 /** `config.json`: sizes are read as transformers reads them, and what is not built is named. @module */
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { llama } from "../../lib/model/families.ts"
 import { notRun as run, type Patch, readConfig } from "./folder.ts"
 import { ok, reason } from "./vocabulary.ts"
 
@@ -17,6 +18,8 @@ test("Config of a config.json is that of the GGUF file, and turns halves", () =>
     rotary: 32,
     theta: 10000,
     pairing: "half",
+    family: llama,
+    window: undefined,
     eps: 1e-5,
     context: 512,
   })

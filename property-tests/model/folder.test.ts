@@ -226,8 +226,8 @@ const misfits: ReadonlyArray<readonly [what: string, weights: Content, text: str
     changed((one) =>
       one.name === q ? [one, { ...vector, name: q.replace("weight", "bias") }] : one
     ),
-    'run a model whose tensors include is "model.layers.3.self_attn.q_proj.bias": ' +
-    "a Llama without biases, frequency factors and experts is supported",
+    'run a model whose unexpected tensor is "model.layers.3.self_attn.q_proj.bias": ' +
+    'a "llama" without it is supported',
   ],
 ]
 

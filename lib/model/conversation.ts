@@ -1,0 +1,156 @@
+/** Conversations over one cache: what was read stays read, and only what is new is computed. @module */
+import { Effect, Result, type Scope, type Stream } from "effect"
+import * as KvCache from "../cache/KvCache.ts"
+import * as Lease from "../cache/Lease.ts"
+import type { Owner } from "../cache/Owner.ts"
+import type * as Gpu from "../device/Gpu.ts"
+import type { ArenaTooLarge, GpuFault, InvalidArgument } from "../errors.ts"
+import * as Chat from "./Chat.ts"
+import { blockSize, type Event, type GenerateOptions, planOf } from "./events.ts"
+import {
+  arenaOf,
+  type GenerateError,
+  type History,
+  speakOn,
+  streamOf,
+  type Tell,
+} from "./generate.ts"
+import type { Llama } from "./load.ts"
+import * as Tokenizer from "./Tokenizer.ts"
+
+/** A conversation so far: a value. Saying something makes another; this one stays, and may be continued otherwise. */
+export interface Conversation {
+  readonly llama: Llama
+  readonly messages: ReadonlyArray<Chat.Message>
+  /** A system message; without it some templates write one of their own. */
+  readonly system: string | undefined
+  /** What the model has read. */
+  readonly history: History
+  /** Internal: holds the blocks of all conversations that began together. */
+  readonly lease: Owner
+}
+
+/** How to begin. */
+export interface ConverseOptions {
+  readonly system?: string
+  /** Tokens the conversation may hold. Default 4,096, or the model's context where that is less. */
+  readonly contextTokens?: number
+}
+
+/** Tokens of an answer, and how they came about. */
+export interface Usage {
+  /** Of the whole conversation as rendered, the question included. */
+  readonly promptTokens: number
+  /** Of those, how many were in the cache already. */
+  readonly cachedTokens: number
+  readonly completionTokens: number
+}
+
+/** The end of an answer: the conversation that goes on from it. */
+export interface Answered {
+  readonly _tag: "Answered"
+  readonly conversation: Conversation
+  readonly text: string
+  readonly usage: Usage
+}
+
+/** What saying something may fail with. */
+export type SayError = GenerateError | Chat.ChatError
+
+/** Begins a conversation; its cache belongs to the scope. */
+export const converse = (
+  llama: Llama,
+  options: ConverseOptions = {},
+): Effect.Effect<
+  Conversation,
+  ArenaTooLarge | InvalidArgument | GpuFault,
+  Gpu.Gpu | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const tokens = Math.min(llama.config.context, options.contextTokens ?? 4096)
+    const arena = yield* arenaOf(llama, Math.ceil(tokens / blockSize), {})
+    const lease = yield* Lease.make(arena)
+    const history = { cache: KvCache.empty(arena), tokens: [] }
+    return { llama, messages: [], system: options.system, history, lease }
+  })
+
+/** The ids of the conversation as its model was trained to see it, up to where the answer begins. */
+const idsOf = (
+  { llama, system }: Conversation,
+  messages: ReadonlyArray<Chat.Message>,
+): Result.Result<ReadonlyArray<number>, Chat.ChatError> =>
+  Result.gen(function* () {
+    const { tokenizer } = llama
+    const text = (id: number | undefined) =>
+      id === undefined ? Result.succeed("") : Tokenizer.piece(tokenizer, id)
+    const rendered = yield* Chat.render(yield* llama.template, messages, {
+      addGenerationPrompt: true,
+      bosToken: yield* text(tokenizer.bos),
+      eosToken: yield* text(tokenizer.eos),
+      ...(system !== undefined && { system }),
+    })
+    return yield* Chat.encode(tokenizer, rendered)
+  })
+
+/**
+ * As much of a history as begins `ids`, and never all of them: the last token is always read, as its logits are
+ * wanted. Starts over where a window has let go of what would be needed.
+ */
+const reuse = ({ cache, tokens }: History, ids: ReadonlyArray<number>): History => {
+  let common = 0
+  while (common < Math.min(tokens.length, ids.length - 1) && tokens[common] === ids[common]) {
+    common++
+  }
+  return Result.match(KvCache.truncate(cache, common), {
+    onFailure: () => ({ cache: KvCache.empty(cache.arena), tokens: [] }),
+    onSuccess: (shorter) => ({ cache: shorter, tokens: ids.slice(0, common) }),
+  })
+}
+
+const answer = (
+  conversation: Conversation,
+  text: string,
+  options: GenerateOptions,
+  tell: (event: Event | Answered) => Effect.Effect<unknown>,
+): Effect.Effect<void, SayError, Gpu.Gpu> =>
+  Effect.gen(function* () {
+    const { llama, lease, history } = conversation
+    const question = [...conversation.messages, { role: "user", content: text } as const]
+    const ids = yield* Effect.fromResult(idsOf(conversation, question))
+    const room = KvCache.capacity(history.cache.arena) - ids.length + 1
+    const maxTokens = Math.min(options.maxTokens ?? 512, Math.max(1, room))
+    const plan = yield* planOf(llama, ids, { ...options, maxTokens })
+    const known = reuse(history, ids)
+    let said = ""
+    let completionTokens = 0
+    const hear: Tell = (event) =>
+      Effect.suspend(() => {
+        if (event._tag === "Token") completionTokens++
+        if (event._tag !== "Prompt") said += event.text
+        return tell(event)
+      })
+    const next = yield* Lease.under(lease)(speakOn(llama, known, plan, options, hear))
+    const messages = [...question, { role: "assistant", content: said } as const]
+    yield* tell({
+      _tag: "Answered",
+      conversation: { ...conversation, messages, history: next },
+      text: said,
+      usage: {
+        promptTokens: ids.length,
+        cachedTokens: known.tokens.length,
+        completionTokens,
+      },
+    })
+  })
+
+/**
+ * Says something, and streams the answer. The last event carries the conversation that goes on from it, and its
+ * usage: tokens that were read before are not read again. Ends at the model's end-of-turn tokens, or after
+ * `maxTokens` (default 512, or what there is room for). The stream may be cancelled: then nothing was said.
+ */
+export const say = (
+  conversation: Conversation,
+  text: string,
+  options: GenerateOptions = {},
+): Stream.Stream<Event | Answered, SayError, Gpu.Gpu> =>
+  streamOf<Event | Answered, SayError, Gpu.Gpu>((tell) => answer(conversation, text, options, tell))
