@@ -1,10 +1,12 @@
 /** The devices of this machine, for everything that is checked on each of them. @module */
-import { Effect, Layer, Result } from "effect"
+import { Context, Effect, Layer, Result } from "effect"
 import { Gpu, type GpuUnavailable } from "../mod.ts"
 
 /** A device by name. Each use of the layer opens a device of its own. */
 export interface Adapter {
   readonly name: string
+  /** What the adapter calls itself. */
+  readonly adapter: string
   readonly layer: Layer.Layer<Gpu>
 }
 
@@ -22,14 +24,16 @@ const native = (globalThis as { navigator?: { gpu?: unknown } }).navigator?.gpu 
 const probed = await Promise.all(layers.map(async ({ name, layer }) => {
   const probe = native && name === "dawn"
     ? Effect.fail({ message: "this runtime has WebGPU of its own; Dawn is tested under Bun" })
-    : Effect.scoped(Layer.build(layer))
+    : Effect.scoped(
+      Effect.map(Layer.build(layer), (made) => Context.get(made, Gpu.Service).adapter),
+    )
   const opened = await Effect.runPromise(Effect.result(probe))
   return { name, layer, opened }
 }))
 
 /** What this machine has; the CPU is always there, and first. */
 export const adapters: ReadonlyArray<Adapter> = probed.flatMap(({ name, layer, opened }) =>
-  Result.isSuccess(opened) ? [{ name, layer: Layer.orDie(layer) }] : []
+  Result.isSuccess(opened) ? [{ name, adapter: opened.success, layer: Layer.orDie(layer) }] : []
 )
 
 /** What it has not, and why. */

@@ -12,6 +12,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
 import { parseArgs } from "node:util"
+import { absent, adapters } from "../property-tests/adapters.ts"
 import { type Case, parse } from "./junit.ts"
 import { reason } from "./skips.ts"
 
@@ -47,6 +48,8 @@ const run = (): { readonly cases: ReadonlyArray<Case>; readonly end: number | st
 }
 
 const { cases, end } = run()
+console.log(`\nadapters: ${adapters.map(({ name, adapter }) => `${name} (${adapter})`).join(", ")}`)
+for (const { name, reason } of absent) console.log(`  without ${name}: ${reason}`)
 const count = (outcome: Case["outcome"]): number =>
   cases.filter((one) => one.outcome === outcome).length
 const [passed, failed, skipped] = [count("passed"), count("failed"), count("skipped")]

@@ -1,5 +1,5 @@
 /** `generate TEXT`: the main job. @module */
-import { Clock, Effect, Stream } from "effect"
+import { Clock, Effect, type Scope, Stream } from "effect"
 
 import * as Gpu from "../device/Gpu.ts"
 import { InvalidArgument, OutOfBlocks } from "../errors.ts"
@@ -11,6 +11,8 @@ import { oneText, parse, type Table, Usage, type Values } from "./options.ts"
 import * as Output from "./output.ts"
 
 const table = {
+  chat: { takes: "nothing", help: "ask TEXT as a user, in the model's own chat template" },
+  system: { takes: "text", help: "the system message of a chat" },
   model: {
     takes: "text",
     help: "a GGUF file or a folder of safetensors; the embedded model without it",
@@ -67,12 +69,34 @@ const optionsOf = (values: Options, seed: number): Llama.GenerateOptions => ({
   seed,
 })
 
+/** A text that goes on, or the answer to it as a user's message. */
+const speech = (
+  llama: Llama.Llama,
+  prompt: string,
+  values: Options,
+  seed: number,
+): Effect.Effect<
+  Stream.Stream<Llama.Event | Llama.Answered, Llama.SayError, Gpu.Gpu>,
+  Effect.Error<ReturnType<typeof Llama.converse>> | Usage,
+  Gpu.Gpu | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const options = optionsOf(values, seed)
+    const { system } = values
+    if (values.chat === true) {
+      const conversation = yield* Llama.converse(llama, system === undefined ? {} : { system })
+      return Llama.say(conversation, prompt, options)
+    }
+    if (system !== undefined) return yield* new Usage({ problem: "--system is for --chat" })
+    return Llama.generate(llama, prompt, options)
+  })
+
 /** Streams what happens: text to standard output, counts to the terminal. */
 const listen = (
-  events: Stream.Stream<Llama.Event, Llama.GenerateError, Gpu.Gpu>,
+  events: Stream.Stream<Llama.Event | Llama.Answered, Llama.SayError, Gpu.Gpu>,
   said: Said,
   json: boolean,
-): Effect.Effect<void, Llama.GenerateError, Gpu.Gpu> => {
+): Effect.Effect<void, Llama.SayError, Gpu.Gpu> => {
   const speak = (text: string) =>
     Effect.suspend(() => {
       said.text += text
@@ -80,6 +104,7 @@ const listen = (
     })
   return Stream.runForEach(events, (event) =>
     Effect.gen(function* () {
+      if (event._tag === "Answered") return
       said.memory = event.memory
       switch (event._tag) {
         case "Prompt":
@@ -178,7 +203,7 @@ const run = (args: ReadonlyArray<string>): Effect.Effect<void, Failure> =>
       head = { model: llama.config.name, device: gpu.name }
       said.endAt = loadedAt
       if (yield* Output.watched) yield* Output.note(json ? "" : `\x1b[2m${prompt}\x1b[0m`)
-      yield* listen(Llama.generate(llama, prompt, optionsOf(values, seed)), said, json)
+      yield* listen(yield* speech(llama, prompt, values, seed), said, json)
     }))
     // The line of an error is a line of its own.
     const endLine = Effect.suspend(() =>
