@@ -6,6 +6,7 @@ import { denseAttentionPrefill } from "./dense_attention_prefill.ts"
 import { casesOf, type KvCase } from "./kv.ts"
 import { mergeAttentionStates } from "./merge_attention_states.ts"
 import { model } from "./model.ts"
+import { recordedGreedy, recordedLogits, recordedNll } from "./recorded_model.ts"
 import { recordedTokenizer } from "./recorded_tokenizer.ts"
 import { tokenizer } from "./tokenizer.ts"
 
@@ -47,9 +48,9 @@ const formats: { readonly [name: string]: Check } = {
   "kv-golden/1 page_attention": later,
   "kv-golden/1 continuous_batching_program": later,
   "tokenizer of model_file": recordedTokenizer,
-  "greedy of model_file": later,
-  "logits of model_file": later,
-  "nll of model_file": later,
+  "greedy of model_file": recordedGreedy,
+  "logits of model_file": recordedLogits,
+  "nll of model_file": recordedNll,
 }
 
 const Head = Schema.Union([

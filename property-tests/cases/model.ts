@@ -1,22 +1,13 @@
 /** Recorded logits, greedy continuations and likelihoods of a model, from a float64 forward pass. @module */
-import { Effect, Schema, Stream } from "effect"
+import { Effect, Schema } from "effect"
 import { type Gpu, Llama } from "../../mod.ts"
-import {
-  all,
-  check,
-  type Checked,
-  type Distance,
-  equal,
-  none,
-  numbers,
-  skipped,
-} from "./checked.ts"
+import { all, check, type Checked, type Distance, numbers, skipped } from "./checked.ts"
+import { compareGreedy, compareLogits, Logits } from "./said.ts"
 import { modelFile, modelFolder } from "./weights.ts"
 
 const Ids = Schema.Array(Schema.Int)
 const Mode = Schema.Struct({
-  top20: Schema.Array(Schema.Tuple([Schema.Int, Schema.Finite])),
-  logsumexp: Schema.Finite,
+  ...Logits.fields,
   greedy: Ids,
   margin: Schema.Array(Schema.Finite),
 })
@@ -36,53 +27,15 @@ const tolerance = { abs: 1e-4, rel: 0 }
 /** The mode whose weights are stored as they were when the likelihood was recorded. */
 const scored = "gguf_f16"
 
-const logsumexp = (logits: ReadonlyArray<number>): number => {
-  const max = Math.max(...logits)
-  return max + Math.log(logits.reduce((sum, x) => sum + Math.exp(x - max), 0))
-}
-
-/** A difference is excused where the recorded choice is closer than the measured error. */
-const continuation = (
-  actual: ReadonlyArray<number>,
-  { greedy, margin }: typeof Mode.Type,
-  error: number,
-): Distance => {
-  const at = greedy.findIndex((id, i) => id !== actual[i])
-  if (at < 0 || !(margin[at]! < error)) return equal("greedy", actual, greedy)
-  const why = `its margin ${margin[at]} is below the error ${error.toExponential(1)}`
-  return { ...none, notes: [`compared up to greedy[${at}]: ${why}`] }
-}
-
 const comparePrompt = (
   llama: Llama.Llama,
   { prompt, ids }: typeof Case.Type,
-  mode: typeof Mode.Type,
+  { greedy: tokens, margin, ...logits }: typeof Mode.Type,
 ): Effect.Effect<Distance, Llama.GenerateError, Gpu> =>
   Effect.gen(function* () {
-    const said = (options: Llama.GenerateOptions) => {
-      const greedy = { ...options, temperature: 0, ignoreEos: true }
-      return Stream.runCollect(Llama.generate(llama, prompt, greedy))
-    }
-    const first = yield* said({ maxTokens: 1, topLogits: llama.config.vocab })
-    const read = first.find((event) => event._tag === "Prompt")?.ids ?? []
-    const logits = first.find((event) => event._tag === "Token")?.topLogits ?? []
-    const of = new Map(logits)
-    const expected = mode.top20.map(([, logit]) => logit)
-    const distribution = all(
-      equal("prompt ids", read, ids),
-      numbers("logits", mode.top20.map(([id]) => of.get(id) ?? NaN), expected, tolerance),
-      // By rank too, so that no other token stands among them.
-      numbers("ranks", logits.slice(0, 20).map(([, logit]) => logit), expected, tolerance),
-      numbers(
-        "logsumexp",
-        [logsumexp(logits.map(([, logit]) => logit))],
-        [mode.logsumexp],
-        tolerance,
-      ),
-    )
-    const rest = yield* said({ maxTokens: mode.greedy.length })
-    const tokens = rest.flatMap((event) => event._tag === "Token" ? [event.id] : [])
-    return all(distribution, continuation(tokens, mode, distribution.error))
+    const distribution = yield* compareLogits(llama, prompt, ids, logits, tolerance)
+    const greedy = { tokens, margin }
+    return all(distribution, yield* compareGreedy(llama, prompt, greedy, distribution.error))
   })
 
 const checkMode = (
