@@ -6,7 +6,7 @@
  * - `generate`: `Llama.generate`, whose decode steps are captured once
  * - `step`: one `Llama.step` and one `Program.run` a token, every launch recorded anew
  *
- * Both sides take turns token by token; the figure is that of the median token.
+ * Both sides take turns of 48 tokens; the figure is that of the median token.
  *
  * @module
  */
@@ -19,8 +19,21 @@ import type { Bench, Line } from "./report.ts"
 
 const chunk = 64
 const said = 48
-const warm = 3, rounds = 10
+const warm = 8, rounds = 15
 const contexts = [64, 400]
+
+/** Tokens as they are heard, and the milliseconds from each to the next. */
+const clock = (...ids: Array<number>) => {
+  const times: Array<number> = []
+  let last = performance.now()
+  const hear = (id: number): void => {
+    const now = performance.now()
+    if (ids.length > 0) times.push(now - last)
+    last = now
+    ids.push(id)
+  }
+  return { ids, times, hear }
+}
 
 /** Reads tokens after a cache and draws the most probable next one. */
 const read = (llama: Llama, cache: KvCache, ids: ReadonlyArray<number>) =>
@@ -31,73 +44,38 @@ const read = (llama: Llama, cache: KvCache, ids: ReadonlyArray<number>) =>
     return { cache: next.caches[0]!, id: (yield* Gpu.read(next.value))[0]! }
   }))
 
-/** A sequence that grows by `said` tokens after a text, and begins anew. */
-interface Voice {
-  /** Says one more token. */
-  readonly next: Effect.Effect<number, unknown, Gpu>
-  /** Goes back to the text once everything is said. */
-  readonly rest: Effect.Effect<unknown, unknown, Gpu>
-}
-
-type Under = ReturnType<typeof Lease.under>
-
-/** Kvasir's, one step a token. */
-const stepper = (llama: Llama, under: Under, text: KvCache, first: number): Voice => {
-  let now = { cache: text, id: first }
-  return {
-    next: Effect.map(
-      under(Effect.suspend(() => read(llama, now.cache, [now.id]))),
-      (said) => (now = said).id,
-    ),
-    rest: Effect.suspend(() => {
-      if (now.cache.length < text.length + said) return Effect.void
-      now = { cache: text, id: first }
-      return under(Lease.keep([text]))
-    }),
-  }
-}
-
-/** The peer's. */
-const loop = (peer: Plain, context: number, first: number): Voice => {
-  let count = 0, id = first
-  return {
-    next: Effect.sync(() => (count++, id = peer.read([id]))),
-    rest: Effect.sync(() => {
-      if (count < said) return
-      peer.truncate(context)
-      count = 0, id = first
-    }),
-  }
-}
-
-/**
- * Milliseconds of each token that `Llama.generate` says, and of each that the peer says between two of them.
- * Fails where they do not say the same.
- */
-const generate = (llama: Llama, text: ReadonlyArray<number>, alone: Voice) =>
+/** Says tokens after a cache, one step each. */
+const step = (llama: Llama, from: KvCache, first: number) =>
   Effect.gen(function* () {
-    const times = { ours: Array<number>(), peer: Array<number>() }
-    const options = { maxTokens: said + 1, temperature: 0, ignoreEos: true }
-    let expected: number | undefined
-    let mark = 0
+    const heard = clock(first)
+    let cache = from
+    while (heard.ids.length < said) {
+      const next = yield* read(llama, cache, [heard.ids.at(-1)!])
+      cache = next.cache
+      heard.hear(next.id)
+    }
+    return heard
+  })
+
+/** Says tokens after a text. */
+const generate = (llama: Llama, text: ReadonlyArray<number>) =>
+  Effect.gen(function* () {
+    const heard = clock()
+    const options = { maxTokens: said, temperature: 0, ignoreEos: true }
     yield* Stream.runForEach(
       Llama.generate(llama, text, options),
-      Effect.fnUntraced(function* (event) {
-        if (event._tag !== "Token") return
-        const heard = performance.now()
-        if (expected !== undefined) {
-          assert.equal(event.id, expected)
-          times.ours.push(heard - mark)
-        }
-        const start = performance.now()
-        expected = yield* alone.next
-        times.peer.push(performance.now() - start)
-        mark = performance.now()
-      }),
+      (event) => Effect.sync(() => event._tag === "Token" && heard.hear(event.id)),
     )
-    yield* alone.rest
-    return times
+    return heard
   })
+
+/** What the peer says after `context` tokens. */
+const loop = (peer: Plain, context: number, first: number) => {
+  peer.truncate(context)
+  const heard = clock(first)
+  while (heard.ids.length < said) heard.hear(peer.read([heard.ids.at(-1)!]))
+  return heard
+}
 
 const program = Effect.gen(function* () {
   const checkpoint = yield* Llama.open()
@@ -143,23 +121,21 @@ const program = Effect.gen(function* () {
       first = peer.read(ids)
       assert.equal(next.id, first)
     }
-    const [ours, alone] = [stepper(llama, under, cache, first), loop(peer, context, first)]
-    for (let i = 0; i < said; i++) assert.equal(yield* ours.next, yield* alone.next)
-    yield* Effect.all([ours.rest, alone.rest])
-
-    const spoken = { ours: Array<number>(), peer: Array<number>() }
-    for (let round = 0; round < warm + rounds; round++) {
-      const times = yield* generate(llama, text.slice(0, context), alone)
-      if (round < warm) continue
-      spoken.ours.push(...times.ours)
-      spoken.peer.push(...times.peer)
+    const ways = {
+      generate: generate(llama, text.slice(0, context)),
+      step: Effect.suspend(() => request(step(llama, cache, first))),
     }
-    add("generate", context, 1, median(spoken.ours), median(spoken.peer))
-    const steps = yield* sides({ warm: warm * said, count: rounds * said }, {
-      ours: { run: ours.next, after: ours.rest },
-      peer: { run: alone.next, after: alone.rest },
-    })
-    add("step", context, 1, steps.ours, steps.peer)
+    for (const [name, way] of Object.entries(ways)) {
+      const [ours, alone] = [Array<number>(), Array<number>()]
+      for (let round = 0; round < warm + rounds; round++) {
+        const [we, they] = [yield* way, loop(peer, context, first)]
+        assert.deepEqual(we.ids, they.ids)
+        if (round < warm) continue
+        ours.push(...we.times)
+        alone.push(...they.times)
+      }
+      add(name, context, 1, median(ours), median(alone))
+    }
   }
   return lines
 })
