@@ -61,7 +61,9 @@ for (const one of ran.sort((a, b) => b.seconds - a.seconds).slice(0, 10)) {
 }
 if (skipped > 0) console.log("\nskipped")
 for (const one of cases.filter((one) => one.outcome === "skipped")) {
-  const why = existsSync(one.file) && reason(readFileSync(one.file, "utf8"), one.name, one.line)
+  const device = absent.find(({ name }) => one.name.endsWith(`[${name}]`))
+  const why = device?.reason ??
+    (existsSync(one.file) && reason(readFileSync(one.file, "utf8"), one.name, one.line))
   console.log(`  ${one.name}: ${why || "no reason given"}  (${one.file})`)
 }
 // A file that does not load, a crash and an early exit are in no report.
