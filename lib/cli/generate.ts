@@ -82,9 +82,12 @@ const speech = (
 > =>
   Effect.gen(function* () {
     const options = optionsOf(values, seed)
-    const { system } = values
+    const { system, "cache-blocks": blocks } = values
     if (values.chat === true) {
-      const conversation = yield* Llama.converse(llama, system === undefined ? {} : { system })
+      const conversation = yield* Llama.converse(llama, {
+        ...(system !== undefined && { system }),
+        ...(blocks !== undefined && { contextTokens: 16 * blocks }),
+      })
       return Llama.say(conversation, prompt, options)
     }
     if (system !== undefined) return yield* new Usage({ problem: "--system is for --chat" })
