@@ -1,5 +1,5 @@
 /**
- * How a shader reads element i of a binding stored as any dtype: text of a function `<name>_at(i) -> f32`.
+ * How a shader reads element i of a binding, whatever its dtype: text of a function `<name>_at(i) -> f32`.
  * A function names its binding, because WGSL without extensions passes no pointer to storage.
  *
  * @module

@@ -1,10 +1,18 @@
 /** Conversations over one cache: what was read stays read, and only what is new is computed. @module */
 import { Effect, Result, type Scope, type Stream } from "effect"
+import * as Arena from "../cache/Arena.ts"
 import * as KvCache from "../cache/KvCache.ts"
 import * as Lease from "../cache/Lease.ts"
 import type { Owner } from "../cache/Owner.ts"
+import { stale } from "../cache/stale.ts"
 import type * as Gpu from "../device/Gpu.ts"
-import type { ArenaTooLarge, GpuFault, InvalidArgument } from "../errors.ts"
+import type {
+  ArenaTooLarge,
+  GpuFault,
+  InvalidArgument,
+  LeaseClosed,
+  StaleCache,
+} from "../errors.ts"
 import * as Chat from "./Chat.ts"
 import { blockSize, type Event, type GenerateOptions, planOf } from "./events.ts"
 import {
@@ -18,7 +26,10 @@ import {
 import type { Llama } from "./load.ts"
 import * as Tokenizer from "./Tokenizer.ts"
 
-/** A conversation so far: a value. Saying something makes another; this one stays, and may be continued otherwise. */
+/**
+ * A conversation so far: a value. Saying something makes another; this one may still be continued otherwise. Its
+ * tokens are read again where their blocks had to make room for another answer.
+ */
 export interface Conversation {
   readonly llama: Llama
   readonly messages: ReadonlyArray<Chat.Message>
@@ -94,18 +105,36 @@ const idsOf = (
 
 /**
  * As much of a history as begins `ids`, and never all of them: the last token is always read, as its logits are
- * wanted. Starts over where a window has let go of what would be needed.
+ * wanted. Nothing where its blocks are gone, or a window has let go of what the next token must see.
  */
 const reuse = ({ cache, tokens }: History, ids: ReadonlyArray<number>): History => {
   let common = 0
   while (common < Math.min(tokens.length, ids.length - 1) && tokens[common] === ids[common]) {
     common++
   }
+  const { arena, starts } = cache
+  const seen = arena.layout.groups.every(({ window = Infinity }, group) =>
+    starts[group]! <= Math.max(0, common + 1 - window)
+  )
   return Result.match(KvCache.truncate(cache, common), {
-    onFailure: () => ({ cache: KvCache.empty(cache.arena), tokens: [] }),
-    onSuccess: (shorter) => ({ cache: shorter, tokens: ids.slice(0, common) }),
+    onFailure: () => ({ cache: KvCache.empty(arena), tokens: [] }),
+    onSuccess: (shorter) =>
+      seen && stale(shorter) === undefined
+        ? { cache: shorter, tokens: ids.slice(0, common) }
+        : { cache: KvCache.empty(arena), tokens: [] },
   })
 }
+
+/** Lets go of all other answers where their blocks may be needed: they are read again when they go on. */
+const makeRoom = (
+  { cache }: History,
+  blocks: number,
+): Effect.Effect<void, InvalidArgument | LeaseClosed | StaleCache, Lease.Lease> =>
+  Effect.suspend(() =>
+    Arena.usage(cache.arena).every(({ free }) => free >= blocks)
+      ? Effect.void
+      : Effect.asVoid(Lease.keep([cache]))
+  )
 
 const answer = (
   conversation: Conversation,
@@ -121,6 +150,7 @@ const answer = (
     const maxTokens = Math.min(options.maxTokens ?? 512, Math.max(1, room))
     const plan = yield* planOf(llama, ids, { ...options, maxTokens })
     const known = reuse(history, ids)
+    yield* Lease.under(lease)(makeRoom(known, plan.blocks))
     let said = ""
     let completionTokens = 0
     const hear: Tell = (event) =>

@@ -241,6 +241,8 @@ test("argmax and sample drop the last axis", () => {
 
 test("operations refuse wrong axes and dtypes before anything runs", () => {
   const ids = Tensor.constant("u32", "tokens", { tokens: 2 }, Uint32Array.of(0, 1))
+  // What is tested is that these do not type-check: `deno check` also fails at a directive that expects an
+  // error where there is none. Nothing is silenced, and nothing of it runs.
   const unchecked = () => [
     // @ts-expect-error: the axes of w are not those of x
     both(x, w).pipe(Effect.flatMap(([a, b]) => Tensor.add(a, b))),

@@ -1,0 +1,115 @@
+/** Conversations over one cache, and windowed layers: the same as reading everything at once. @module */
+import { Effect, Result, Stream } from "effect"
+import fc from "fast-check"
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { type Gpu, Llama } from "../../mod.ts"
+import { cpu, poisoned, property, speak, withModel } from "./llama.ts"
+
+/** The embedded model with a template that writes what was answered so. */
+const chatting = (answered: string) => (llama: Llama.Llama): Llama.Llama => {
+  const content =
+    `{% if m.role == "assistant" %}{{ ${answered} }}{% else %}{{ m.content }}{% endif %}`
+  const source = `{{ bos_token }}{% for m in messages %}${content}\n{% endfor %}`
+  return { ...llama, template: Result.succeed({ file: "test", offset: 0, source }) }
+}
+const plainly = chatting("m.content")
+const rewriting = chatting("m.content | upper")
+
+const window = 24
+
+/** The same with a window on every layer but each second one. */
+const windowed = (llama: Llama.Llama): Llama.Llama => {
+  const { theta, family } = llama.config
+  return {
+    ...llama,
+    config: { ...llama.config, window, family: { ...family, windows: { every: 2, theta } } },
+  }
+}
+
+const greedy = { temperature: 0, ignoreEos: true }
+
+const ask = (
+  conversation: Llama.Conversation,
+  text: string,
+): Effect.Effect<Llama.Answered & { readonly ids: ReadonlyArray<number> }, Llama.SayError, Gpu> =>
+  Effect.map(
+    Stream.runCollect(Llama.say(conversation, text, { ...greedy, maxTokens: 20 })),
+    (events) => {
+      const [{ ids }] = events.filter((event) => event._tag === "Prompt") as [
+        Llama.Event & { ids: ReadonlyArray<number> },
+      ]
+      const answered = events.at(-1)!
+      assert.ok(answered._tag === "Answered")
+      return { ...answered, ids }
+    },
+  )
+
+test("Llama.generate() with windows says what a model says that reads all at once", () =>
+  withModel(poisoned, (plain) => {
+    const llama = windowed(plain)
+    const cases = fc.record({
+      prompt: fc.array(fc.nat({ max: llama.config.vocab - 1 }), { minLength: 1, maxLength: 70 }),
+      chunk: fc.integer({ min: 1, max: 40 }),
+    })
+    return property(cases, ({ prompt, chunk }) =>
+      Effect.gen(function* () {
+        const options = { ...greedy, maxTokens: 45, topLogits: 3 }
+        const { tokens, topLogits } = yield* speak(llama, prompt, { ...options, chunk })
+        const all = [...prompt, ...tokens.slice(0, -1)]
+        const once = yield* speak(llama, all, { ...options, maxTokens: 1, chunk: all.length })
+        assert.equal(once.tokens[0], tokens.at(-1))
+        assert.deepEqual(once.topLogits[0], topLogits.at(-1))
+      }), 12)
+  }))
+
+test("Llama.generate() with windows keeps no more blocks than they need", () =>
+  withModel(cpu, (plain) =>
+    Effect.gen(function* () {
+      const prompt = Array.from({ length: 200 }, (_, i) => i + 300)
+      const options = { ...greedy, maxTokens: 60, chunk: 16 }
+      const live = yield* Stream.runFold(
+        Llama.generate(windowed(plain), prompt, options),
+        () => 0,
+        (_, event) => event.memory.blocksLive,
+      )
+      const everything = Math.ceil((200 + 60) / 16)
+      assert.ok(live <= everything + Math.ceil(window / 16) + 1, `${live} blocks`)
+    })))
+
+/** By name: the model, and whether the second question finds the first still read. */
+const makers: ReadonlyArray<
+  readonly [name: string, make: (llama: Llama.Llama) => Llama.Llama, read: boolean]
+> = [
+  ["", plainly, true],
+  [" with windows", (llama) => windowed(plainly(llama)), true],
+  [" where a template rewrites answers", rewriting, true],
+  // What comes after the first question is read anew, and by then the window has let go of what that must see.
+  [" where it does so with windows", (llama) => windowed(rewriting(llama)), false],
+]
+
+for (const [name, made, read] of makers) {
+  test(`Llama.say() reads only what is new, and any older conversation can go on${name}`, () =>
+    withModel(poisoned, (plain) =>
+      Effect.scoped(Effect.gen(function* () {
+        const llama = made(plain)
+        const fresh = (ids: ReadonlyArray<number>) =>
+          Effect.map(speak(llama, ids, { ...greedy, maxTokens: 20 }), ({ text }) => text)
+        const start = yield* Llama.converse(llama, { contextTokens: 256 })
+        const first = yield* ask(start, "In the beginning was the word, and the word was with God")
+        assert.equal(first.usage.cachedTokens, 0)
+        assert.equal(first.text, yield* fresh(first.ids))
+        const second = yield* ask(first.conversation, "And he said unto them")
+        assert.equal(second.usage.cachedTokens >= first.ids.length, read)
+        assert.equal(second.usage.promptTokens, second.ids.length)
+        assert.equal(second.text, yield* fresh(second.ids))
+        const third = yield* ask(second.conversation, "Then went he out of the city")
+        assert.equal(third.text, yield* fresh(third.ids))
+        const other = yield* ask(first.conversation, "And she answered, saying")
+        assert.equal(other.text, yield* fresh(other.ids))
+        const again = yield* ask(second.conversation, "Then went he out of the city")
+        assert.equal(again.text, third.text)
+        const anew = yield* ask(start, "In the beginning was the word, and the word was with God")
+        assert.equal(anew.text, first.text)
+      }))))
+}
