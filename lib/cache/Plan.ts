@@ -29,8 +29,8 @@ export interface Place {
 export interface Work {
   /** (source slot, destination slot) pairs, flat: slots carried into a fresh block. */
   readonly copies: ReadonlyArray<number>
-  /** (row, destination slot) pairs, flat, by the node whose rows they are. */
-  readonly writes: ReadonlyMap<Node, ReadonlyArray<number>>
+  /** (row, destination slot) pairs, flat, by the rows: nodes that share these share a launch. */
+  readonly writes: ReadonlyMap<NonNullable<Node["rows"]>, ReadonlyArray<number>>
 }
 
 /** A decision, not yet taken. Arrays are by layer group. */
@@ -85,7 +85,7 @@ interface Draft {
   readonly fresh: Array<number>
   readonly fill: Map<number, number>
   readonly copies: Array<number>
-  readonly writes: Map<Node, Array<number>>
+  readonly writes: Map<NonNullable<Node["rows"]>, Array<number>>
 }
 
 /**
@@ -107,9 +107,9 @@ const placeIn = (
   const touched: Array<Touched> = []
   const put = (from: Node, row: number, slot: number): void => {
     if (from.rows === undefined) return // a step's body writes its own
-    const list = draft.writes.get(from)
-    if (list === undefined) draft.writes.set(from, [row, slot])
-    else list.push(row, slot)
+    const list = draft.writes.get(from.rows)
+    if (list === undefined) draft.writes.set(from.rows, [from.from + row, slot])
+    else list.push(from.from + row, slot)
   }
   let table = Table.take(seen, Math.ceil(base.length / blockSize))
   for (let index = Math.floor(at / blockSize); count > 0 && index * blockSize < to; index++) {

@@ -10,7 +10,7 @@ import { type CheckError, during, type Flight, type Needs, place } from "./Fligh
 import * as Layout from "./Layout.ts"
 import { type Plan, tablesOf } from "./Plan.ts"
 import * as Table from "./Table.ts"
-import type { KvCache } from "./value.ts"
+import type { Combined, KvCache, Rows } from "./value.ts"
 
 /** What placing may fail with; nothing has changed then. */
 export type RealizeError = CheckError | OutOfBlocks | ShapeMismatch
@@ -30,30 +30,44 @@ const address = (arena: Arena, layer: number, kind: Layout.Kind) => {
   }
 }
 
+const halves: ReadonlyArray<Layout.Kind> = ["keys", "values"]
+
+/** The tensors of rows, and which halves of the cache they are. */
+const parts = (
+  rows: Rows | Combined,
+): ReadonlyArray<
+  readonly [kinds: ReadonlyArray<Layout.Kind>, given: Tensor.Tensor<Layout.Storage, string>]
+> =>
+  "combined" in rows
+    ? [[halves, rows.combined]]
+    : halves.map((kind) => [[kind], rows[kind]] as const)
+
 /** (source, destination) pairs as a tensor. */
 const pairs = (flat: ReadonlyArray<number> | Uint32Array): Tensor.Tensor<"u32", "entries pair"> =>
   Recording.fresh("u32", "entries pair", [flat.length / 2, 2], Uint32Array.from(flat))
 
 /**
  * Records one launch that writes rows of one layer: `entries` are (row, slot), `copies` are (slot, slot).
- * `rows` is f32 `[…, heads, dim]`, rows of this layer begin at `rowBase`.
+ * `rows` is f32 `[…, heads, dim]`, rows of this layer begin at `rowBase`. Keys and values that interleave can be
+ * written by one launch: a slot's heads lie one after another, key, value, key, value.
  */
 export const writeTo = (
   rec: Recording.Open,
   arena: Arena,
   layer: number,
-  kind: Layout.Kind,
+  kinds: ReadonlyArray<Layout.Kind>,
   rows: Tensor.Tensor<"f32", string>,
   rowBase: number,
   entries: Tensor.Tensor<"u32", string>,
   copies: Tensor.Tensor<"u32", string>,
 ): Result.Result<void, ShapeMismatch> => {
-  const { pool, params } = address(arena, layer, kind)
+  const { pool, params } = address(arena, layer, kinds[0]!)
+  const headStride = params.headStride / kinds.length
   return Result.map(
     Recording.launchTo(rec, appendKernels[arena.layout.dtype], {
       reads: { rows, entries, copies, pool },
       writes: {},
-      params: { rowBase, ...params },
+      params: { rowBase, ...params, headStride },
       overrides: { WG: 64 },
     }),
     () => undefined,
@@ -75,27 +89,33 @@ export const recordTo = (
   Result.gen(function* () {
     const widened = new Map<Tensor.Any, Tensor.Tensor<"f32", string>>()
     for (const [group, { copies, writes }] of work.entries()) {
-      const carried = pairs(copies)
+      const { layers } = arena.layout.groups[group]!
       const empty = none()
-      for (const kind of ["keys", "values"] as const) {
-        const { heads, dim } = Layout.half(arena.layout, kind)
-        const nothing = Recording.fresh("f32", "tokens heads dim", [0, heads, dim])
-        let first = true
-        for (const [{ rows }, entries] of writes) {
-          const given = rows![kind]
+      // Halves that are carried go with the first rows of their kind.
+      const carried = new Map(halves.map((kind) => [kind, pairs(copies)]))
+      const carry = (kinds: ReadonlyArray<Layout.Kind>) => {
+        if (!kinds.every((kind) => carried.has(kind))) return empty
+        const [found] = kinds.map((kind) => carried.get(kind)!)
+        for (const kind of kinds) carried.delete(kind)
+        return found!
+      }
+      for (const [rows, entries] of writes) {
+        const placed = pairs(entries)
+        for (const [kinds, given] of parts(rows)) {
           const wide = widened.get(given) ?? (yield* Tensor.castTo(rec, given, "f32"))
           widened.set(given, wide)
-          const placed = pairs(entries)
-          for (const layer of arena.layout.groups[group]!.layers) {
-            const base = layer * given.shape[1]!
-            const also = first ? carried : empty
-            yield* writeTo(rec, arena, layer, kind, wide, base, placed, also)
+          const also = carry(kinds)
+          for (const layer of layers) {
+            yield* writeTo(rec, arena, layer, kinds, wide, layer * given.shape[1]!, placed, also)
           }
-          first = false
         }
-        if (!first || copies.length === 0) continue
-        for (const layer of arena.layout.groups[group]!.layers) {
-          yield* writeTo(rec, arena, layer, kind, nothing, 0, empty, carried)
+      }
+      if (copies.length === 0) continue
+      for (const [kind, copied] of carried) {
+        const { heads, dim } = Layout.half(arena.layout, kind)
+        const nothing = Recording.fresh("f32", "tokens heads dim", [0, heads, dim])
+        for (const layer of layers) {
+          yield* writeTo(rec, arena, layer, [kind], nothing, 0, empty, copied)
         }
       }
     }

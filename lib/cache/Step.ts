@@ -146,8 +146,8 @@ export const writeLayer = (
   if (bad !== undefined) return Result.fail(bad)
   written.add(layer)
   return Result.flatMap(
-    writeTo(rec, arena, layer, "keys", keys, 0, slotMapping, none()),
-    () => writeTo(rec, arena, layer, "values", values, 0, slotMapping, none()),
+    writeTo(rec, arena, layer, ["keys"], keys, 0, slotMapping, none()),
+    () => writeTo(rec, arena, layer, ["values"], values, 0, slotMapping, none()),
   )
 }
 

@@ -18,12 +18,18 @@ export interface Rows {
   readonly values: Tensor<Storage, "layers tokens valueHeads valueDim">
 }
 
+/** The same in one tensor, key head h at 2h and value head h at 2h + 1, for arenas placed `interleaved`. */
+export interface Combined {
+  readonly combined: Tensor<Storage, "layers tokens combinedHeads dim">
+}
+
 /** One write of `count` rows at position `at` over `base`. Internal. */
 export interface Node {
   /** What was written over; let go once placed. */
   base: KvCache | undefined
-  /** The rows still owed; a step writes its own and owes none. */
-  rows: Rows | undefined
+  /** The rows still owed, from row `from` of these on; a step writes its own and owes none. */
+  rows: Rows | Combined | undefined
+  readonly from: number
   readonly at: number
   readonly count: number
   /** Where it lies, by layer group; set once, when the claim that placed it lands. */
@@ -53,7 +59,7 @@ export const endOf = (node: Node, kept: number = node.count): number =>
 
 function* owedRows(this: KvCache): Iterable<Tensor<Storage, string>> {
   for (let { node } = this; node.tables === undefined; node = node.base!.node) {
-    if (node.rows !== undefined) yield* [node.rows.keys, node.rows.values]
+    if (node.rows !== undefined) yield* Object.values(node.rows)
   }
 }
 
@@ -66,18 +72,19 @@ export const view = (
   held?: KvCache["held"],
 ): KvCache => ({ arena, node, length, starts, held, [Keep]: owedRows })
 
-/** A node that owes these rows. Internal. */
+/** A node that owes `count` of these rows. Internal. */
 export const nodeOf = (
   base: KvCache,
   at: number,
   count: number,
-  rows: Rows | undefined,
-): Node => ({ base, rows, at, count, tables: undefined, pending: undefined, lost: false })
+  rows: Rows | Combined | undefined,
+  from = 0,
+): Node => ({ base, rows, from, at, count, tables: undefined, pending: undefined, lost: false })
 
 /** No tokens. */
 export const empty = (arena: Arena): KvCache => {
   const tables = arena.layout.groups.map(() => Table.empty)
-  const node = { base: undefined, rows: undefined, at: 0, count: 0 }
+  const node = { base: undefined, rows: undefined, from: 0, at: 0, count: 0 }
   const starts = arena.layout.groups.map(() => 0)
   return view(arena, { ...node, tables, pending: undefined, lost: false }, 0, starts)
 }

@@ -2,8 +2,10 @@
 import { Result } from "effect"
 import { dual } from "effect/Function"
 import { CapacityExceeded, DTypeMismatch, InvalidArgument, ShapeMismatch } from "../errors.ts"
+import type { Tensor } from "../tensor/value.ts"
 import type { Arena } from "./Arena.ts"
-import { type KvCache, nodeOf, type Rows, view } from "./value.ts"
+import type { Storage } from "./Layout.ts"
+import { type Combined, type KvCache, nodeOf, type Rows, view } from "./value.ts"
 
 /** What pure writes may fail with. */
 export type WriteError = ShapeMismatch | DTypeMismatch | CapacityExceeded | InvalidArgument
@@ -19,21 +21,36 @@ export const capacity = ({ layout, ledgers }: Arena): number =>
     layout.capacity,
   )
 
-const rowsError = (arena: Arena, rows: Rows): ShapeMismatch | DTypeMismatch | undefined => {
-  const { layers, keyHeads, keyDim, valueHeads, valueDim, dtype } = arena.layout
-  const tokens = rows.keys.shape[1] ?? 0
-  const need = { layers, tokens, keyHeads, keyDim, valueHeads, valueDim }
-  for (const half of ["keys", "values"] as const) {
+/** Tokens that rows hold. */
+export const tokensOf = (rows: Rows | Combined): number =>
+  ("combined" in rows ? rows.combined : rows.keys).shape[1] ?? 0
+
+/** Rows that the arena does not store like this. */
+const rowsError = (
+  { layout }: Arena,
+  rows: Rows | Combined,
+): ShapeMismatch | DTypeMismatch | InvalidArgument | undefined => {
+  const { layers, keyHeads, keyDim, valueHeads, valueDim, dtype, placement } = layout
+  if ("combined" in rows && placement !== "interleaved") {
+    const need = `"interleaved", which combined rows are placed as`
+    return new InvalidArgument({ name: "the placement", value: placement, need })
+  }
+  const tokens = tokensOf(rows)
+  const needs = {
+    keys: { layers, tokens, keyHeads, keyDim },
+    values: { layers, tokens, valueHeads, valueDim },
+    combined: { layers, tokens, combinedHeads: 2 * keyHeads, dim: keyDim },
+  }
+  const given: ReadonlyArray<readonly [keyof typeof needs, Tensor<Storage, string>]> =
+    "combined" in rows
+      ? [["combined", rows.combined]]
+      : [["keys", rows.keys], ["values", rows.values]]
+  for (const [half, { dtype: actual, shape }] of given) {
     const tensor = `rows.${half}`
-    if (rows[half].dtype !== dtype) {
-      return new DTypeMismatch({ tensor, expected: dtype, actual: rows[half].dtype })
-    }
-    const axes = half === "keys"
-      ? ["layers", "tokens", "keyHeads", "keyDim"] as const
-      : ["layers", "tokens", "valueHeads", "valueDim"] as const
-    for (const [i, axis] of axes.entries()) {
-      const [expected, actual] = [need[axis], rows[half].shape[i] ?? 0]
-      if (expected !== actual) return new ShapeMismatch({ tensor, axis, expected, actual })
+    if (actual !== dtype) return new DTypeMismatch({ tensor, expected: dtype, actual })
+    for (const [i, [axis, expected]] of Object.entries(needs[half]).entries()) {
+      const size = shape[i] ?? 0
+      if (expected !== size) return new ShapeMismatch({ tensor, axis, expected, actual: size })
     }
   }
 }
@@ -57,17 +74,32 @@ const positionError = (
       } (the first visible) to ${self.length} (the length)`,
     })
 
-const write3 = (self: KvCache, at: number, rows: Rows): Result.Result<KvCache, WriteError> => {
+/** Some of the rows: all unless said. Internal: several writes of one tensor's rows share a launch. */
+export interface Run {
+  readonly from: number
+  readonly count: number
+}
+
+/** `write` of a run of the rows, which may be combined. Internal. */
+export const writeRun = (
+  self: KvCache,
+  at: number,
+  rows: Rows | Combined,
+  { from, count }: Run = { from: 0, count: tokensOf(rows) },
+): Result.Result<KvCache, WriteError> => {
   const bad = rowsError(self.arena, rows) ?? positionError(self, "at", at)
   if (bad !== undefined) return Result.fail(bad)
-  const count = rows.keys.shape[1]!
   const length = Math.max(self.length, at + count)
   if (length > capacity(self.arena)) {
     return Result.fail(new CapacityExceeded({ needed: length, capacity: capacity(self.arena) }))
   }
   if (count === 0) return Result.succeed(self)
-  return Result.succeed(view(self.arena, nodeOf(self, at, count, rows), length, self.starts))
+  const node = nodeOf(self, at, count, rows, from)
+  return Result.succeed(view(self.arena, node, length, self.starts))
 }
+
+const write3 = (self: KvCache, at: number, rows: Rows): Result.Result<KvCache, WriteError> =>
+  writeRun(self, at, rows)
 
 /**
  * The cache with rows `[at, at + tokens)` replaced; `at` lies between the first visible position and the
@@ -106,7 +138,7 @@ const cut = (self: KvCache, length: number, starts: ReadonlyArray<number>): KvCa
   if (length <= node.at) return cut(base, length, starts)
   const under = cut(base, Math.min(length, base.length), starts)
   const count = Math.min(node.count, length - node.at)
-  return view(arena, nodeOf(under, node.at, count, node.rows), length, starts)
+  return view(arena, nodeOf(under, node.at, count, node.rows, node.from), length, starts)
 }
 
 /**
