@@ -5,70 +5,35 @@
  * @module
  */
 import { Effect, Result } from "effect"
-import type { Arena } from "../cache/Arena.ts"
-import type * as Batch from "../cache/Batch.ts"
 import { during, type Needs } from "../cache/Flight.ts"
 import * as Layout from "../cache/Layout.ts"
 import { tablesOf } from "../cache/Plan.ts"
 import { type RealizeError, realizeIn } from "../cache/Realize.ts"
-import { type Step, upload, writeLayer } from "../cache/Step.ts"
+import { type Step, writeLayer } from "../cache/Step.ts"
 import type { KvCache } from "../cache/value.ts"
-import { InvalidArgument, type ShapeMismatch } from "../errors.ts"
+import { InvalidArgument } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
 import { rename } from "../tensor/views.ts"
 import type { States } from "./AttentionState.ts"
 import { launch } from "./launch.ts"
+import {
+  type AttendError,
+  goneError,
+  groupWindow,
+  layerError,
+  type Options,
+  optionsError,
+  type ReadOptions,
+} from "./options.ts"
+import { overTo, type Placed } from "./over.ts"
 import * as Window from "./Window.ts"
 
+export type { Mask } from "./Mask.ts"
+export type { AttendError, Options, ReadOptions } from "./options.ts"
 export { dense, type DenseInput, type DenseOptions, type DenseOutput } from "./dense.ts"
 
-/** What changes the mathematics; each has the default of the field. */
-export interface Options {
-  /** Default: the window of the layer's group. */
-  readonly window?: Window.Window
-  /** Multiplies every score. Default `1 / √keyDim`. */
-  readonly scale?: number
-  /** `cap · tanh(score / cap)`, after the scale. Default: none. */
-  readonly softCap?: number
-}
-
-/** Options of a read: which layer's keys and values. */
-export interface ReadOptions extends Options {
-  /** Needed unless the arena has one layer. */
-  readonly layer?: number
-}
-
-/** What attention may fail with besides placing the caches. */
-export type AttendError = ShapeMismatch | InvalidArgument
-
-const optionsError = (options: Options): InvalidArgument | undefined => {
-  const { scale, softCap, window } = options
-  if (scale !== undefined && !Number.isFinite(scale)) {
-    return new InvalidArgument({ name: "scale", value: scale, need: "a finite number" })
-  }
-  if (softCap !== undefined && !(Number.isFinite(softCap) && softCap > 0)) {
-    return new InvalidArgument({ name: "softCap", value: softCap, need: "a finite number above 0" })
-  }
-  for (
-    const [name, value, least] of [["last", window?.last, 1], ["sinks", window?.sinks, 0]] as const
-  ) {
-    if (value === undefined || (Number.isSafeInteger(value) && value >= least)) continue
-    const need = `a whole number, at least ${least}`
-    return new InvalidArgument({ name: `window.${name}`, value, need })
-  }
-}
-
-const layerError = (arena: Arena, layer: number): InvalidArgument | undefined =>
-  Number.isSafeInteger(layer) && layer >= 0 && layer < arena.layout.layers
-    ? undefined
-    : new InvalidArgument({
-      name: "layer",
-      value: Number.isNaN(layer) ? "nothing" : layer,
-      need: `a layer from 0 to ${arena.layout.layers - 1}`,
-    })
-
-const queriesError = (
+const countsError = (
   caches: ReadonlyArray<KvCache>,
   counts: ReadonlyArray<number>,
 ): InvalidArgument | undefined => {
@@ -76,32 +41,11 @@ const queriesError = (
     const need = `${caches.length} numbers, one for each cache`
     return new InvalidArgument({ name: "counts", value: counts.join(" "), need })
   }
-  for (const [i, { length }] of caches.entries()) {
-    const value = counts[i]!
-    if (Number.isSafeInteger(value) && value >= 0 && value <= length) continue
-    const need = `a whole number from 0 to ${length}, the length of the cache`
+  for (const [i, value] of counts.entries()) {
+    if (Number.isSafeInteger(value) && value >= 0) continue
+    const need = "a whole number, at least 0"
     return new InvalidArgument({ name: `queries of cache ${i}`, value, need })
   }
-}
-
-/** A window is never silently shorter than asked for: every position it needs must still be there. */
-const goneError = (
-  window: Window.Window,
-  rows: ReadonlyArray<Batch.Row>,
-  group: number,
-): InvalidArgument | undefined => {
-  for (const { starts, cachedLen, queryLen } of rows) {
-    if (queryLen === 0) continue
-    const needed = Window.lowest(window, cachedLen)
-    if (starts[group]! <= needed) continue
-    const need = `at most ${needed}, the first position that the window needs`
-    return new InvalidArgument({ name: "the first position kept", value: starts[group]!, need })
-  }
-}
-
-const groupWindow = (arena: Arena, group: number): Window.Window => {
-  const { window } = arena.layout.groups[group]!
-  return window === undefined ? Window.all : Window.last(window)
 }
 
 /**
@@ -128,7 +72,10 @@ export const attend = (
     if (bad !== undefined) return Result.fail(bad)
     const group = Layout.groupOf(arena.layout, layer)
     const { window = groupWindow(arena, group), scale, softCap } = options
-    const gone = goneError(window, rows, group)
+    const needed = rows.map(({ cachedLen, queryLen }) =>
+      queryLen === 0 ? Infinity : Window.lowest(window, cachedLen)
+    )
+    const gone = goneError(needed, rows.map(({ starts }) => starts[group]!))
     if (gone !== undefined) return Result.fail(gone)
     return Result.flatMap(
       writeLayer(rec, step, layer, k, v),
@@ -153,25 +100,17 @@ export const prefill = (
     caches,
     Effect.fnUntraced(function* (flight) {
       const { arena } = flight.lease
-      const layer = options.layer ?? (arena.layout.layers === 1 ? 0 : NaN)
-      const bad = optionsError(options) ?? layerError(arena, layer) ?? queriesError(caches, counts)
+      const bad = countsError(caches, counts)
       if (bad !== undefined) return yield* Effect.fail(bad)
       yield* realizeIn(flight, "attend to caches")
-      const group = Layout.groupOf(arena.layout, layer)
-      const { window = groupWindow(arena, group), scale, softCap } = options
-      const rows = caches.map((cache, i): Batch.Row => ({
+      const rows = caches.map((cache, i): Placed => ({
         tables: tablesOf(cache.node)!,
         starts: cache.starts,
-        cachedLen: cache.length - counts[i]!,
+        contextLen: cache.length,
         queryLen: counts[i]!,
       }))
-      const gone = goneError(window, rows, group)
-      if (gone !== undefined) return yield* Effect.fail(gone)
       const rec = yield* Recording.Service
-      const { groups } = upload(arena, rows)
-      return yield* Effect.fromResult(
-        launch(rec, arena, groups[group]!, q, { layer, window, scale, softCap }),
-      )
+      return yield* Effect.fromResult(overTo(rec, arena, rows, q, options))
     }),
   )
 

@@ -45,7 +45,7 @@ const shapeError = (
 export const launch = (
   rec: Recording.Open,
   { layout, pools, tier }: Arena,
-  { blockTables, visible }: StepGroup,
+  { blockTables, visible }: Pick<StepGroup, "blockTables" | "visible">,
   q: Queries,
   { layer, window, scale, softCap }: Look,
 ): Result.Result<States, ShapeMismatch> => {

@@ -40,6 +40,25 @@ export interface Batch {
   readonly groups: ReadonlyArray<GroupArrays>
 }
 
+/** The block tables of a group: `[batch, maxBlocks]`, padded with the dummy block. O(blocks of the rows). */
+export const blockTables = (
+  arena: Arena,
+  group: number,
+  rows: ReadonlyArray<Pick<Row, "tables" | "starts">>,
+): Pick<GroupArrays, "blockTables" | "maxBlocks"> => {
+  const { blockSize } = arena.layout
+  const dummy = arena.ledgers[group]!.numBlocks
+  const maxBlocks = Math.max(1, ...rows.map((row) => Table.length(row.tables[group]!)))
+  const words = new Uint32Array(rows.length * maxBlocks).fill(dummy)
+  for (const [r, { tables, starts }] of rows.entries()) {
+    Table.copyIds(tables[group]!, words, r * maxBlocks)
+    // Blocks before the first visible one may belong to others by now.
+    const gone = Math.floor(starts[group]! / blockSize)
+    words.fill(dummy, r * maxBlocks, r * maxBlocks + Math.min(gone, maxBlocks))
+  }
+  return { blockTables: words, maxBlocks }
+}
+
 const groupArrays = (
   arena: Arena,
   group: number,
@@ -47,18 +66,12 @@ const groupArrays = (
   tokens: number,
 ): GroupArrays => {
   const { blockSize } = arena.layout
-  const dummy = arena.ledgers[group]!.numBlocks
-  const maxBlocks = Math.max(1, ...rows.map((row) => Table.length(row.tables[group]!)))
   const slotMapping = new Uint32Array(2 * tokens)
   const visible = new Uint32Array(3 * tokens)
-  const blockTables = new Uint32Array(rows.length * maxBlocks).fill(dummy)
   let t = 0
   for (const [r, { tables, starts, cachedLen, queryLen }] of rows.entries()) {
     const table = tables[group]!
     const start = starts[group]!
-    Table.copyIds(table, blockTables, r * maxBlocks)
-    // Blocks before the first visible one may belong to others by now.
-    blockTables.fill(dummy, r * maxBlocks, r * maxBlocks + Math.floor(start / blockSize))
     for (let i = 0; i < queryLen; i++, t++) {
       const position = cachedLen + i
       const { id } = Table.at(table, Math.floor(position / blockSize))!
@@ -66,7 +79,7 @@ const groupArrays = (
       visible.set([r, start, position], 3 * t)
     }
   }
-  return { slotMapping, blockTables, maxBlocks, visible }
+  return { slotMapping, visible, ...blockTables(arena, group, rows) }
 }
 
 /** The arrays of a step over these rows. O(tokens + blocks of the rows). */

@@ -14,6 +14,7 @@ import {
   Tensor,
   Window,
 } from "../../mod.ts"
+import { LSE_EMPTY } from "../../kernels/constants.ts"
 import { adapters } from "../adapters.ts"
 import { floats } from "../kernels/values.ts"
 
@@ -43,18 +44,44 @@ const given = fc.record({
     fc.constant(Window.all),
     fc.record({ last: fc.integer({ min: 1, max: 90 }), sinks: fc.nat(4) }),
   ),
+  mask: fc.constantFrom("causal", "looking ahead", "chunk", "segments", "starts"),
   seed: fc.nat(1 << 20),
 })
 type Given = typeof given extends fc.Arbitrary<infer T> ? T : never
 
 const kvHeads = 2
 
+/** A mask for all rows, and what the oracle is told of each. */
+const maskOf = ({ mask, window, rows, seed }: Given) => {
+  const width = 1 + seed % 7
+  const segments = rows.map(({ length }) =>
+    Array.from({ length }, (_, i) => i < seed % 3 ? -1 : Math.floor(i / width))
+  )
+  const starts = rows.map((_, i) => (seed + i) % 5)
+  switch (mask) {
+    case "causal":
+      return { read: { window }, dense: () => ({ window }) }
+    case "looking ahead": {
+      const own = { causal: false, window: { ...window, sinks: 0 } }
+      return { read: own, dense: () => own }
+    }
+    case "chunk":
+      return { read: { chunk: width }, dense: () => ({ chunk: width }) }
+    case "segments":
+      return { read: { segments }, dense: (i: number) => ({ segments: segments[i]! }) }
+    case "starts":
+      return { read: { starts }, dense: (i: number) => ({ start: starts[i]! }) }
+  }
+}
+
 /** What the device says, and the oracle over the rows it holds. */
 const both = (
   { dim, group, dtype, most, ...options }: Shape,
-  { placement, blockSize, rows, window, seed }: Given,
+  given: Given,
 ) =>
   Effect.gen(function* () {
+    const { placement, blockSize, rows, seed } = given
+    const mask = maskOf(given)
     const layout = yield* Effect.fromResult(
       Layout.make({ layers: 1, keyHeads: kvHeads, keyDim: dim, blockSize, dtype, placement }),
     )
@@ -95,7 +122,7 @@ const both = (
         headDim: dim,
       }, q)
       const { states, held } = yield* Program.run(Effect.all({
-        states: Attention.prefill(queries, caches, counts, { window, ...options }),
+        states: Attention.prefill(queries, caches, counts, { ...mask.read, ...options }),
         held: Effect.all(caches.map((cache) => KvCache.gather(cache))),
       }))
       const [out, lse] = [yield* Gpu.read(states.out), yield* Gpu.read(states.lse)]
@@ -115,14 +142,14 @@ const both = (
           valueHeads: kvHeads,
           keyDim: dim,
           valueDim: dim,
-        }, { window, ...options }))
+        }, { ...mask.dense(i), ...options }))
       }
       return {
         out,
         lse,
         expected: {
           out: expected.flatMap(({ out }) => [...out]),
-          lse: expected.flatMap(({ lse }) => [...lse]),
+          lse: expected.flatMap(({ lse }) => [...lse]).map((x) => Math.max(x, LSE_EMPTY)),
         },
       }
     }))
@@ -145,7 +172,7 @@ for (const { name, layer } of adapters) {
         Effect.provide(
           Effect.gen(function* () {
             for (const shape of shapes) {
-              for (const one of fc.sample(given, 3)) {
+              for (const one of fc.sample(given, 6)) {
                 const { out, lse, expected } = yield* Effect.scoped(both(shape, one))
                 const what = `${JSON.stringify(shape)} ${JSON.stringify(one)}`
                 close(out, expected.out, `out of ${what}`)

@@ -2,7 +2,7 @@
 import { Effect, Schema } from "effect"
 import { LSE_EMPTY } from "../../kernels/constants.ts"
 import { Arena, Attention, Gpu, KvCache, Layout, Lease, Program, Window } from "../../mod.ts"
-import { all, check, type Checked, type Distance, numbers, refused, skipped } from "./checked.ts"
+import { all, check, type Checked, type Distance, numbers, refused } from "./checked.ts"
 import { type KvCase, tensor } from "./kv.ts"
 
 const Params = Schema.Struct({
@@ -59,7 +59,7 @@ const oracle = ({ q, k, v, rows, sizes }: Inputs, options: Attention.DenseOption
 }
 
 /** Each row appended to a cache of its own, then one launch for the queries of all rows. */
-const paged = ({ q, k, v, rows, sizes }: Inputs, options: Attention.Options) =>
+const paged = ({ q, k, v, rows, sizes }: Inputs, options: Attention.ReadOptions) =>
   Effect.scoped(Effect.gen(function* () {
     const { heads, numQHeads, keyDim, valueDim } = sizes
     const layout = yield* Effect.fromResult(
@@ -115,13 +115,12 @@ const checkOne = (one: KvCase): Effect.Effect<Checked, Schema.SchemaError, Gpu> 
   Effect.gen(function* () {
     const params = yield* Schema.decodeUnknownEffect(Params)(one.params)
     const { causal, slidingWindow, chunkSize, softCap, attnScale } = params
-    if (chunkSize !== null) {
-      return skipped(one.name, "attention within chunks (chunkSize) is not built")
-    }
     const options = {
       window: slidingWindow === null ? Window.all : Window.last(slidingWindow),
       ...(softCap !== null && { softCap }),
       ...(attnScale !== null && { scale: attnScale }),
+      ...(chunkSize !== null && { chunk: chunkSize }),
+      causal,
     }
     if (one.refusals.length > 0) {
       return yield* refused(
@@ -132,11 +131,11 @@ const checkOne = (one: KvCase): Effect.Effect<Checked, Schema.SchemaError, Gpu> 
     }
     const compared = Effect.suspend(() => {
       const inputs = inputsOf(one)
-      const dense = compare(one, "dense", oracle(inputs, { ...options, causal }))
-      // A cache is read causally; only the oracle can look ahead.
-      return causal
-        ? Effect.map(paged(inputs, options), (states) => all(dense, compare(one, "paged", states)))
-        : Effect.succeed(dense)
+      const dense = compare(one, "dense", oracle(inputs, options))
+      return Effect.map(
+        paged(inputs, options),
+        (states) => all(dense, compare(one, "paged", states)),
+      )
     })
     return yield* check(one.name, compared)
   })

@@ -50,9 +50,34 @@ test("Attention refuses windows that are gone, and queries, layers and options t
   )
   refuse(
     { layer: 1 },
-    "take 7 as queries of cache 0: it must be a whole number from 0 to 6, the length of the cache",
+    "take 7 as queries of row 0: it must be at most 6, its tokens",
     q(7),
     [7],
+  )
+  refuse(
+    { layer: 1 },
+    "take -1 as queries of cache 0: it must be a whole number, at least 0",
+    q(1),
+    [-1],
+  )
+  refuse({ layer: 1, chunk: 0 }, "take 0 as chunk: it must be a whole number, at least 1")
+  refuse(
+    { layer: 1, causal: false, window: Window.last(2, { sinks: 1 }) },
+    "take 1 as window.sinks: it must be 0 where queries see later positions too",
+  )
+  refuse({ layer: 1, starts: [] }, "take 0 as the number of starts: it must be 1, one for each row")
+  refuse({ layer: 1, starts: [-1] }, "take -1 as starts[0]: it must be a whole number, at least 0")
+  refuse(
+    { layer: 1, segments: [[0]] },
+    "take 1 as the length of segments[0]: it must be 6, the tokens of its context",
+  )
+  refuse(
+    { layer: 1, segments: [[0, 0, 1, 1, 0, 0]] },
+    "take 0 as segments[0][4]: it must be in one run with the others of this id",
+  )
+  refuse(
+    { layer: 1, segments: [[0, 0, 1.5, 1, 0, 0]] },
+    "take 1.5 as segments[0][2]: it must be a whole number, at least −1 (padding)",
   )
   refuse({ layer: 1 }, `bind axis "tokens" of q to 1: it is 2`, q(2))
   refuse({ layer: 1 }, `bind axis "headDim" of q to 1: it is 2`, q(1, 1, 2))

@@ -1,0 +1,168 @@
+/**
+ * Which positions a query may see, from positions alone: the one function for every view of a cache.
+ *
+ * A query at `position` of a sequence of `contextLen` tokens sees one run of positions `[first, last]`, and of
+ * that, where a window has sinks, its first ones besides. So kernels read two numbers a query, whatever the mask.
+ *
+ * @module
+ */
+import { Result } from "effect"
+import { InvalidArgument } from "../errors.ts"
+import * as Window from "./Window.ts"
+
+/** What hides positions; all of it holds at once. */
+export interface Mask {
+  /** A query sees no later position than its own. Default true. */
+  readonly causal?: boolean
+  /** The last tokens, self included. Default: the window of the layer's group, else everything. */
+  readonly window?: Window.Window
+  /** A query sees positions of its own chunk of so many tokens, counted from position 0. */
+  readonly chunk?: number
+  /**
+   * Packed sequences: for each row, an id for every position of its context. Equal ids see each other, −1 is
+   * padding, which sees nothing and is not seen. Positions of one id lie together.
+   */
+  readonly segments?: ReadonlyArray<ArrayLike<number>>
+  /** Left padding: for each row, its first position that is no padding. Default 0. */
+  readonly starts?: ReadonlyArray<number>
+}
+
+/** A row of queries: the last of them stands at the last position of the context. */
+export interface Row {
+  readonly contextLen: number
+  readonly queryLen: number
+}
+
+/** Lowest and highest position; none where `first > last`. */
+export interface Range {
+  readonly first: number
+  readonly last: number
+}
+
+/** Sees nothing. */
+const nothing: Range = { first: 1, last: 0 }
+
+const invalid = (name: string, value: number | string, need: string) =>
+  new InvalidArgument({ name, value, need })
+
+const listError = (
+  name: string,
+  list: ReadonlyArray<unknown> | undefined,
+  rows: ReadonlyArray<Row>,
+): InvalidArgument | undefined =>
+  list === undefined || list.length === rows.length
+    ? undefined
+    : invalid(`the number of ${name}`, list.length, `${rows.length}, one for each row`)
+
+const segmentsError = (
+  ids: ArrayLike<number>,
+  row: number,
+  contextLen: number,
+): InvalidArgument | undefined => {
+  const name = `segments[${row}]`
+  if (ids.length !== contextLen) {
+    return invalid(`the length of ${name}`, ids.length, `${contextLen}, the tokens of its context`)
+  }
+  const seen = new Set<number>()
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i]!
+    if (!(Number.isSafeInteger(id) && id >= -1)) {
+      return invalid(`${name}[${i}]`, id, "a whole number, at least −1 (padding)")
+    }
+    if (id === -1 || (i > 0 && ids[i - 1] === id)) continue
+    if (seen.has(id)) return invalid(`${name}[${i}]`, id, "in one run with the others of this id")
+    seen.add(id)
+  }
+}
+
+/** What is wrong with a mask for these rows. */
+export const error = (mask: Mask, rows: ReadonlyArray<Row>): InvalidArgument | undefined => {
+  const { causal = true, window, chunk, segments, starts } = mask
+  if (chunk !== undefined && !(Number.isSafeInteger(chunk) && chunk >= 1)) {
+    return invalid("chunk", chunk, "a whole number, at least 1")
+  }
+  if (!causal && window !== undefined && window.last !== undefined && window.sinks > 0) {
+    return invalid("window.sinks", window.sinks, "0 where queries see later positions too")
+  }
+  const bad = listError("segments", segments, rows) ?? listError("starts", starts, rows)
+  if (bad !== undefined) return bad
+  for (const [i, { contextLen, queryLen }] of rows.entries()) {
+    const placed = causal || chunk !== undefined || segments !== undefined ||
+      window?.last !== undefined
+    if (placed && queryLen > contextLen) {
+      return invalid(`queries of row ${i}`, queryLen, `at most ${contextLen}, its tokens`)
+    }
+    const start = starts?.[i] ?? 0
+    if (!(Number.isSafeInteger(start) && start >= 0)) {
+      return invalid(`starts[${i}]`, start, "a whole number, at least 0")
+    }
+    const wrong = segments && segmentsError(segments[i]!, i, contextLen)
+    if (wrong !== undefined) return wrong
+  }
+}
+
+/** The run of equal ids around a position. */
+const runOf = (ids: ArrayLike<number>, position: number): Range => {
+  const id = ids[position]!
+  if (id === -1) return nothing
+  let [first, last] = [position, position]
+  while (first > 0 && ids[first - 1] === id) first--
+  while (last + 1 < ids.length && ids[last + 1] === id) last++
+  return { first, last }
+}
+
+/**
+ * What a query of row `row` at `position` sees, its window's sinks left out. The mask is one that `error` accepts.
+ */
+export const range = (mask: Mask, row: number, position: number, contextLen: number): Range => {
+  const { causal = true, window = Window.all, chunk, segments, starts } = mask
+  const ids = segments?.[row]
+  const run = ids === undefined ? undefined : runOf(ids, position)
+  const chunkStart = chunk === undefined ? 0 : position - position % chunk
+  const first = Math.max(
+    run?.first ?? 0,
+    chunkStart,
+    starts?.[row] ?? 0,
+    window.last === undefined ? 0 : position - window.last + 1,
+  )
+  const last = Math.min(
+    run?.last ?? contextLen - 1,
+    causal ? position : contextLen - 1,
+    chunk === undefined ? contextLen - 1 : chunkStart + chunk - 1,
+  )
+  return first <= last ? { first, last } : nothing
+}
+
+/** A mask as kernels read it. */
+export interface Visible {
+  /** `[tokens, 3]`: row, first position, last position; first > last is none. */
+  readonly words: Uint32Array
+  /** What is left to the kernel: a causal window, whose sinks are a second run of positions. */
+  readonly window: Window.Window
+  /** For each row, the lowest position that any of its queries sees. */
+  readonly needed: ReadonlyArray<number>
+}
+
+/** The words of all queries. O(tokens), and O(context) for each with segments. */
+export const visible = (
+  mask: Mask,
+  rows: ReadonlyArray<Row>,
+): Result.Result<Visible, InvalidArgument> => {
+  const bad = error(mask, rows)
+  if (bad !== undefined) return Result.fail(bad)
+  const { causal = true, window = Window.all } = mask
+  const own = causal ? { ...mask, window: Window.all } : mask
+  const words: Array<number> = []
+  const needed = rows.map(({ contextLen, queryLen }, row) => {
+    let lowest = contextLen
+    for (let i = 0; i < queryLen; i++) {
+      const position = contextLen - queryLen + i
+      const { first, last } = range(own, row, position, contextLen)
+      words.push(row, first, last)
+      if (first <= last) lowest = Math.min(lowest, Math.max(first, Window.lowest(window, position)))
+    }
+    return lowest
+  })
+  const left = causal ? window : Window.all
+  return Result.succeed({ words: Uint32Array.from(words), window: left, needed })
+}
