@@ -34,6 +34,7 @@ import * as batch from "./lib/cache/Batch.ts"
 import * as kvCache from "./lib/cache/KvCache.ts"
 import * as layout from "./lib/cache/Layout.ts"
 import * as lease from "./lib/cache/Lease.ts"
+import * as pages from "./lib/cache/Pages.ts"
 import * as gpu from "./lib/device/Gpu.ts"
 import * as llama from "./lib/model/Llama.ts"
 import * as tokenizer from "./lib/model/Tokenizer.ts"
@@ -68,6 +69,9 @@ export type Lease = lease.Lease
 export { kvCache as KvCache }
 /** One token history, as a value. */
 export type KvCache = kvCache.KvCache
+export { pages as Pages }
+/** A pool of pages that its caller numbers. */
+export type Pages = pages.Pages
 export { batch as Batch }
 /** Host arrays of one step. */
 export type Batch = batch.Batch

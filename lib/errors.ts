@@ -72,6 +72,40 @@ export class OutOfBlocks extends OutOfBlocksBase {
     `${this.free} free of ${this.total}; close a lease, keep fewer values or make a larger arena`
 }
 
+const BlockTableFullBase: Tagged<
+  "BlockTableFull",
+  { readonly sequence: number; readonly needed: number; readonly maxBlocks: number }
+> = Data.TaggedError("BlockTableFull")
+/** A sequence needs more blocks than its row of the block table has cells. */
+export class BlockTableFull extends BlockTableFullBase {
+  /** Derived. */
+  override readonly message: string =
+    `Cannot give sequence ${this.sequence} ${this.needed} blocks: its row of the block table has ` +
+    `${this.maxBlocks} cells; make the table wider or end the sequence`
+}
+
+const DuplicateBlockBase: Tagged<
+  "DuplicateBlock",
+  { readonly block: number; readonly owner: string }
+> = Data.TaggedError("DuplicateBlock")
+/** A block that was given by its number belongs to somebody already. */
+export class DuplicateBlock extends DuplicateBlockBase {
+  /** Derived. */
+  override readonly message: string =
+    `Cannot take block ${this.block}: it belongs to ${this.owner}; give a free block`
+}
+
+const UnknownSequenceBase: Tagged<
+  "UnknownSequence",
+  { readonly sequence: number; readonly sequences: number }
+> = Data.TaggedError("UnknownSequence")
+/** A row of a batch that is not there. */
+export class UnknownSequence extends UnknownSequenceBase {
+  /** Derived. */
+  override readonly message: string =
+    `Cannot find sequence ${this.sequence}: there are ${this.sequences}, from 0 on`
+}
+
 const StaleCacheBase: Tagged<
   "StaleCache",
   {

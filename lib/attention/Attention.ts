@@ -29,6 +29,7 @@ import {
 import { overTo, type Placed } from "./over.ts"
 import * as Window from "./Window.ts"
 
+export { attendPages, type PagedRow } from "./pages.ts"
 export type { Mask } from "./Mask.ts"
 export type { AttendError, Options, ReadOptions } from "./options.ts"
 export { dense, type DenseInput, type DenseOptions, type DenseOutput } from "./dense.ts"

@@ -7,5 +7,6 @@
 export type { KvCache, Rows } from "./value.ts"
 export { empty } from "./value.ts"
 export { append, capacity, dropBefore, truncate, write, type WriteError } from "./write.ts"
-export { gather, type Gathered, realize, type RealizeError } from "./Realize.ts"
+export { gather, type Gathered } from "./gather.ts"
+export { realize, type RealizeError } from "./Realize.ts"
 export { type Outcome, type Step, step, type StepError, type Stepped } from "./Step.ts"

@@ -1,34 +1,18 @@
-/** Placing and reading caches. @module */
-import { Effect, Result } from "effect"
+/** Placing caches. @module */
+import { type Effect, Result } from "effect"
 import { append as appendKernels } from "../../kernels/append.ts"
-import { gather as gatherKernels } from "../../kernels/gather.ts"
 import type { OutOfBlocks, ShapeMismatch } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
 import * as Tensor from "../tensor/Tensor.ts"
+import { address } from "./address.ts"
 import type { Arena } from "./Arena.ts"
 import { type CheckError, during, type Flight, type Needs, place } from "./Flight.ts"
 import * as Layout from "./Layout.ts"
-import { type Plan, tablesOf } from "./Plan.ts"
-import * as Table from "./Table.ts"
+import type { Plan } from "./Plan.ts"
 import type { Combined, KvCache, Rows } from "./value.ts"
 
 /** What placing may fail with; nothing has changed then. */
 export type RealizeError = CheckError | OutOfBlocks | ShapeMismatch
-
-/** The strides of a layer's keys or values, as the kernels take them. */
-const address = (arena: Arena, layer: number, kind: Layout.Kind) => {
-  const { pool, base, block, head, slot } = Layout.strides(arena.layout, layer, kind)
-  return {
-    pool: arena.pools[pool]!,
-    params: {
-      blockSize: arena.layout.blockSize,
-      blockStride: block,
-      headStride: head,
-      slotStride: slot,
-      base,
-    },
-  }
-}
 
 const halves: ReadonlyArray<Layout.Kind> = ["keys", "values"]
 
@@ -134,62 +118,3 @@ export const realize = (
   caches: ReadonlyArray<KvCache>,
 ): Effect.Effect<void, RealizeError, Needs> =>
   during("realise caches", caches, (flight) => realizeIn(flight, "realise caches"))
-
-/** Slots of positions [from, to) in one group. Internal. */
-export const slotsOf = (cache: KvCache, group: number, from: number, to: number): Uint32Array => {
-  const { blockSize } = cache.arena.layout
-  const table = tablesOf(cache.node)![group]!
-  return Uint32Array.from({ length: to - from }, (_, i) => {
-    const position = from + i
-    return Table.at(table, Math.floor(position / blockSize))!.id * blockSize + position % blockSize
-  })
-}
-
-/** Keys and values of a cache as dense tensors, widened to f32 (exact for every storage). */
-export interface Gathered {
-  readonly keys: Tensor.Tensor<"f32", "layers tokens keyHeads keyDim">
-  readonly values: Tensor.Tensor<"f32", "layers tokens valueHeads valueDim">
-}
-
-/**
- * Brings a cache's rows together: positions from the first that every layer still sees up to the length.
- * Realises the cache first. O(tokens × layers).
- */
-export const gather = (cache: KvCache): Effect.Effect<Gathered, RealizeError, Needs> =>
-  during(
-    "gather a cache",
-    [cache],
-    Effect.fnUntraced(function* (flight) {
-      yield* realizeIn(flight, "gather a cache")
-      const { arena, length } = cache
-      const { layers, groups } = arena.layout
-      const from = Math.max(...cache.starts)
-      const tokens = length - from
-      const out = (kind: Layout.Kind) => {
-        const { heads, dim } = Layout.half(arena.layout, kind)
-        return [layers, tokens, heads, dim]
-      }
-      const keys = Recording.fresh("f32", "layers tokens keyHeads keyDim", out("keys"))
-      const values = Recording.fresh("f32", "layers tokens valueHeads valueDim", out("values"))
-      for (const [group, { layers: members }] of groups.entries()) {
-        const slots = Recording.fresh(
-          "u32",
-          "tokens",
-          [tokens],
-          slotsOf(cache, group, from, length),
-        )
-        for (const layer of members) {
-          for (const [kind, to] of [["keys", keys], ["values", values]] as const) {
-            const { pool, params } = address(arena, layer, kind)
-            yield* Recording.launch(gatherKernels[arena.layout.dtype], {
-              reads: { pool, slots, out: to },
-              writes: {},
-              params: { rowBase: layer * tokens, ...params },
-              overrides: { WG: 64 },
-            })
-          }
-        }
-      }
-      return { keys, values }
-    }),
-  )

@@ -69,6 +69,19 @@ export const set = ({ full, tail }: Table, i: number, ref: Ref): Table => {
     : { full: [...full, changed], tail: empty.tail }
 }
 
+/** These references. O(n). */
+export const of = (refs: ReadonlyArray<Ref>): Table => {
+  const chunks: Array<Chunk> = []
+  for (let i = 0; i <= refs.length; i += size) {
+    const some = refs.slice(i, i + size)
+    chunks.push({
+      ids: Uint32Array.from(some, ({ id }) => id),
+      generations: Uint32Array.from(some, ({ generation }) => generation),
+    })
+  }
+  return { full: chunks.slice(0, -1), tail: chunks.at(-1)! }
+}
+
 /** Its first `n` references; the same object when that is all of them. */
 export const take = (table: Table, n: number): Table => {
   if (n === length(table)) return table

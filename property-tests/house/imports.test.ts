@@ -31,6 +31,10 @@ const rooms: ReadonlyArray<
   { from: ["lib/cache/Arena.ts"], to: [...cache, "lib/device/"] },
   { from: ["lib/cache/"], to: cache },
   { from: ["lib/attention/"], to: [...cache, "lib/attention/"] },
+  {
+    from: ["lib/views/"],
+    to: [...cache, "lib/attention/", "lib/views/", "lib/device/"],
+  },
   { from: loaders, to: [...model, "lib/device/"] },
   { from: ["lib/model/"], to: model },
   { from: ["lib/cli/"], to: ["lib/", "kernels/"] },

@@ -1,0 +1,114 @@
+/** Reading caches back as dense tensors. @module */
+import { Effect, Result } from "effect"
+import { gather as gatherKernels } from "../../kernels/gather.ts"
+import type { ShapeMismatch } from "../errors.ts"
+import * as Recording from "../tensor/Recording.ts"
+import * as Shape from "../tensor/Shape.ts"
+import type { Tensor } from "../tensor/value.ts"
+import { address } from "./address.ts"
+import type { Arena } from "./Arena.ts"
+import { during, type Needs } from "./Flight.ts"
+import * as Layout from "./Layout.ts"
+import { tablesOf } from "./Plan.ts"
+import { type RealizeError, realizeIn } from "./Realize.ts"
+import * as Table from "./Table.ts"
+import type { KvCache } from "./value.ts"
+
+/** Keys and values of a cache as dense tensors, widened to f32 (exact for every storage). */
+export interface Gathered {
+  readonly keys: Tensor<"f32", "layers tokens keyHeads keyDim">
+  readonly values: Tensor<"f32", "layers tokens valueHeads valueDim">
+}
+
+/** Positions [from, to) of a placed cache, to go to rows `row`, `row + 1`, … Internal. */
+export interface Piece {
+  readonly cache: KvCache
+  readonly from: number
+  readonly to: number
+  readonly row: number
+}
+
+const slotsOf = ({ cache, from, to }: Piece, group: number): ReadonlyArray<number> => {
+  const { blockSize } = cache.arena.layout
+  const table = tablesOf(cache.node)![group]!
+  return Array.from({ length: to - from }, (_, i) => {
+    const position = from + i
+    return Table.at(table, Math.floor(position / blockSize))!.id * blockSize + position % blockSize
+  })
+}
+
+/** Pieces whose rows follow one another are read by one launch. */
+const runsOf = (pieces: ReadonlyArray<Piece>): ReadonlyArray<ReadonlyArray<Piece>> => {
+  const runs: Array<Array<Piece>> = []
+  for (const piece of pieces) {
+    const last = runs.at(-1)?.at(-1)
+    if (last !== undefined && last.row + last.to - last.from === piece.row) runs.at(-1)!.push(piece)
+    else runs.push([piece])
+  }
+  return runs
+}
+
+/**
+ * Records the reading of these pieces into `tokens` rows, zeros where no piece is. Their caches are placed.
+ * One launch for each layer and half, and for each run of rows.
+ */
+export const gatherTo = (
+  rec: Recording.Open,
+  arena: Arena,
+  tokens: number,
+  pieces: ReadonlyArray<Piece>,
+): Result.Result<Gathered, ShapeMismatch> =>
+  Result.gen(function* () {
+    const { layout } = arena
+    const runs = runsOf(pieces)
+    const covered = pieces.reduce((sum, { from, to }) => sum + to - from, 0) === tokens
+    const make = <const A extends string>(axes: A, kind: Layout.Kind): Tensor<"f32", A> => {
+      const { heads, dim } = Layout.half(layout, kind)
+      const shape = [layout.layers, tokens, heads, dim]
+      return Recording.fresh(
+        "f32",
+        axes,
+        shape,
+        covered ? undefined : new Float32Array(Shape.size(shape)),
+      )
+    }
+    const keys = make("layers tokens keyHeads keyDim", "keys")
+    const values = make("layers tokens valueHeads valueDim", "values")
+    for (const [group, { layers }] of layout.groups.entries()) {
+      for (const run of runs) {
+        const flat = Uint32Array.from(run.flatMap((piece) => slotsOf(piece, group)))
+        const slots = Recording.fresh("u32", "tokens", [flat.length], flat)
+        for (const layer of layers) {
+          for (const [kind, out] of [["keys", keys], ["values", values]] as const) {
+            const { pool, params } = address(arena, layer, kind)
+            yield* Recording.launchTo(rec, gatherKernels[layout.dtype], {
+              reads: { pool, slots, out },
+              writes: {},
+              params: { rowBase: layer * tokens + run[0]!.row, ...params },
+              overrides: { WG: 64 },
+            })
+          }
+        }
+      }
+    }
+    return { keys, values }
+  })
+
+/**
+ * Brings a cache's rows together: positions from the first that every layer still sees up to the length.
+ * Realises the cache first. O(tokens × layers).
+ */
+export const gather = (cache: KvCache): Effect.Effect<Gathered, RealizeError, Needs> =>
+  during(
+    "gather a cache",
+    [cache],
+    Effect.fnUntraced(function* (flight) {
+      yield* realizeIn(flight, "gather a cache")
+      const { arena, length } = cache
+      const from = Math.max(...cache.starts)
+      const whole = { cache, from, to: length, row: 0 }
+      return yield* Effect.fromResult(
+        gatherTo(flight.transaction, arena, length - from, [whole]),
+      )
+    }),
+  )
