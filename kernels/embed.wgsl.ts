@@ -2,7 +2,8 @@
 import type { Weight } from "./decode.ts"
 import { threadOf } from "./grid.ts"
 import { type Tiled, wgslType } from "./kernel.ts"
-import { load, loadTiled } from "./load.wgsl.ts"
+import { load } from "./load.wgsl.ts"
+import { loadTiled } from "./load_tiled.wgsl.ts"
 import { isTiled } from "./tile.ts"
 
 /** The shader for a table stored as `D`. */

@@ -13,7 +13,7 @@ const spec = {
   params: { rows: "u32", k: "u32", n: "u32" },
 } as const
 
-/** The kernels, by the dtype of the weight; n and k are multiples of 32. */
+/** The kernels, by the dtype of the weight; n and k are of whole tiles. */
 export const gemm: Family<typeof spec, Tiled> = family(spec, tileds, {
   source,
   grid: ({ rows, n }, { WG }) => fold(Math.ceil(rows / 4) * n / 16, WG),

@@ -1,21 +1,22 @@
 /** gemm.wgsl: sixteen rows of a tiled weight and four rows of x a thread. @module */
 import { threadOf } from "./grid.ts"
 import type { Tiled } from "./kernel.ts"
-import { type Column, scalesOf, scalesType, sizeOf, type Words, wordsOf } from "./tile.wgsl.ts"
+import { gap, scalesOf, scalesType, tileOf, wordsBefore } from "./scales.wgsl.ts"
+import { type Column, topping, type Words, wordsOf } from "./tile.wgsl.ts"
 
 const four = [0, 1, 2, 3] as const
 const each = (text: (i: number) => string): string => four.map(text).join("")
 
-// What quad `q` reads at the beginning of a block.
-const begin: { readonly [S in Words["scaled"]]: (q: number) => string } = {
+// What quad `q` reads at the beginning of a group.
+const begin: { readonly [S in Words["scaled"]]: (q: number, words: Words) => string } = {
   "no": () => "",
   "scale": (q) => `
-    let scale_${q} = weight_scales(end - lane, lane + ${q}u).scale;`,
-  "scale and least": (q) => `
-    let scales_${q} = weight_scales(end - lane, lane + ${q}u);
+    let scale_${q} = weight_scales(scales, lane + ${q}u, group).scale;`,
+  "scale and least": (q, { columns }) => `
+    let scales_${q} = weight_scales(scales, lane + ${q}u, group);
     let least_${q} = scales_${q}.least;
     let scale_${q}_0 = scales_${q}.scale;${
-    [4, 8, 12, 16, 20, 24].map((shift) => `
+    [...new Set(columns.map(({ shift }) => shift))].filter(Boolean).map((shift) => `
     let scale_${q}_${shift} = scale_${q}_0 * 0x1p-${shift}f;`).join("")
   }`,
 }
@@ -31,7 +32,8 @@ const weights: {
 
 /** Text of the loop over blocks: adds to `sum_<quad>_<row of x>`, four by four. */
 const products = (D: Tiled): string => {
-  const { names, columns, each: words, scaled } = wordsOf[D]
+  const words = wordsOf[D]
+  const { names, columns, group, scaled } = words
   const wide = scaled === "scale and least"
   const column = (column: Column, q: number): string => `
         {
@@ -41,14 +43,18 @@ const products = (D: Tiled): string => {
   }
         }`
   return /* wgsl */ `
-  for (var block = 0u; block < blocks; block++) {
-    let end = at + ${8 * words}u;${each(begin[scaled])}
+  for (var group = 0u; group < count; group++) {${
+    words.above === undefined ? "" : each((q) => `
+    var above_${q} = weight[at + ${q}u];`) + `
+    at += 8u;`
+  }
+    let end = at + ${8 * words.each}u;${each((q) => begin[scaled](q, words))}
     for (; at < end; at += ${8 * names.length}u) {${
     each((t) => `
       let v${t} = x[x${t} + column];${
       wide
         ? `
-      let w${t} = x[x${t} + column + 4u];`
+      let w${t} = x[x${t} + column + ${group / 8}u];`
         : ""
     }`)
   }
@@ -57,19 +63,21 @@ const products = (D: Tiled): string => {
       {${
       names.map((name, i) => `
         let ${name} = weight[at + ${8 * i + q}u];`).join("")
-    }${columns.map((one) => column(one, q)).join("")}
+    }${topping(words, `above_${q}`)}${columns.map((one) => column(one, q)).join("")}
       }`)
   }
     }
-    at += ${sizeOf[D] - 8 * words}u;
-    column += ${wide ? 4 : 0}u;
+    at += ${gap(D)};
+    column += ${wide ? group / 8 : 0}u;
   }
 `
 }
 
 /** The shader for a weight stored as `D`. */
-export const source = (D: Tiled): string =>
-  /* wgsl */ `
+export const source = (D: Tiled): string => {
+  const { group } = wordsOf[D]
+  const tile = tileOf[D]
+  return /* wgsl */ `
 // gemm.wgsl: out[r, j] = Σ x[r, i] · weight[j, i], for many rows of x
 //
 // grid      fold(⌈rows / 4⌉ · n / 16)                      workgroup (WG, 1, 1)
@@ -91,15 +99,17 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (i >= (params.rows + 3u) / 4u * sixteens) { return; }
   let row = i / sixteens * 4u;
   let sixteen = i % sixteens;
-  let blocks = params.k / 32u;
+  let count = params.k / ${group}u;
   // Rows past the last are the last again, and are not written.${
     each((t) => `
   let x${t} = min(row + ${t}u, params.rows - 1u) * (params.k / 4u);`)
   }
   let lane = sixteen % 2u * 4u;
   var column = 0u;
-  // Carried from block to block, so that the loops' ends are not constants: unrolled they are slower.
-  var at = sixteen / 2u * blocks * ${sizeOf[D]}u + lane;${
+  let strip = sixteen / 2u * (params.k / ${group * tile.groups}u) * ${tile.size}u;
+  let scales = strip + ${wordsBefore(D)}u;
+  // Carried from group to group, so that the loops' ends are not constants: unrolled they are slower.
+  var at = strip + lane;${
     each((q) =>
       each((t) => `
   var sum_${q}_${t} = vec4f();`)
@@ -114,4 +124,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   }`)
   }
 }
-` + wordsOf[D].functions + scalesType + scalesOf[D]("weight") + threadOf
+` + wordsOf[D].functions + scalesType + scalesOf(D, "weight") + threadOf
+}

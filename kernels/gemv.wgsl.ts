@@ -1,27 +1,33 @@
 /** gemv.wgsl: four rows of a tiled weight a thread, one row of x. @module */
 import { threadOf } from "./grid.ts"
 import type { Tiled } from "./kernel.ts"
-import { scalesOf, scalesType, sizeOf, type Words, wordsOf } from "./tile.wgsl.ts"
+import { gap, scalesOf, scalesType, tileOf, wordsBefore } from "./scales.wgsl.ts"
+import { topping, type Words, wordsOf } from "./tile.wgsl.ts"
 
-// What a step reads of x. Numbers of nibbles come times a power of 16, so x is multiplied by its inverse.
-const read: { readonly [S in Words["scaled"]]: string } = {
-  "no": "let v = x[column];",
-  "scale": "let v = x[column];",
-  "scale and least": `let low = x[column];
-      let high = x[column + 4u];
-      all += low + high;
-      let v = low * vec4f(1.0, 0x1p-8f, 0x1p-16f, 0x1p-24f);
-      let w = high * vec4f(0x1p-4f, 0x1p-12f, 0x1p-20f, 1.0);`,
-}
+// Numbers of parts of bytes come times a power of two, so x is multiplied by its inverse.
+const inverses = ({ columns }: Words, of: "v" | "w"): string =>
+  columns.filter(({ x }) => x.startsWith(of)).map(({ shift }) =>
+    shift === 0 ? "1.0" : `0x1p-${shift}f`
+  ).join(", ")
 
-// What a block's part adds to the sums.
+// What a step reads of x.
+const read = (words: Words): string =>
+  words.scaled === "scale and least"
+    ? `let first = x[column];
+      let second = x[column + ${words.group / 8}u];
+      all += first + second;
+      let v = first * vec4f(${inverses(words, "v")});
+      let w = second * vec4f(${inverses(words, "w")});`
+    : "let v = x[column];"
+
+// What a group's part adds to the sums.
 const end: { readonly [S in Words["scaled"]]: (name: string) => string } = {
   "no": (name) => `
     ${name}_sum += part_${name};`,
   "scale": (name) => `
-    ${name}_sum = fma(${name}_scales(at - lane, lane).scale, part_${name}, ${name}_sum);`,
+    ${name}_sum = fma(${name}_scales(scales, lane, group).scale, part_${name}, ${name}_sum);`,
   "scale and least": (name) => `
-    let scales_${name} = ${name}_scales(at - lane, lane);
+    let scales_${name} = ${name}_scales(scales, lane, group);
     ${name}_sum = fma(scales_${name}.scale, part_${name},
       fma(scales_${name}.least, vec4f(all.x + all.y + all.z + all.w), ${name}_sum));`,
 }
@@ -31,45 +37,53 @@ const end: { readonly [S in Words["scaled"]]: (name: string) => string } = {
  * form: `<name>_sum`, a vec4f each. Elements of x are read once for all.
  */
 export const products = (D: Tiled, names: ReadonlyArray<string>): string => {
-  const { names: words, columns, each, scaled } = wordsOf[D]
+  const words = wordsOf[D]
+  const { columns, each, group, scaled } = words
+  const tile = tileOf[D]
   const all = (text: (name: string) => string): string => names.map(text).join("")
   const step = (name: string): string => `
       {${
-    words.map((word, i) => `
+    words.names.map((word, i) => `
         let ${word} = ${name}[at + ${8 * i}u];`).join("")
-  }${
+  }${topping(words, `above_${name}`)}${
     columns.map(({ numbers, x }) => `
         part_${name} = fma(${numbers}, vec4f(${x}), part_${name});`).join("")
   }
       }`
   return /* wgsl */ `
-  let blocks = params.k / 32u;
+  let count = params.k / ${group}u;
   let lane = quad % 8u;
   var column = row * params.k / 4u;
-  // Carried from block to block, so that the loops' ends are not constants: unrolled they are slower.
-  var at = quad / 8u * blocks * ${sizeOf[D]}u + lane;${
+  let strip = quad / 8u * (params.k / ${group * tile.groups}u) * ${tile.size}u;
+  let scales = strip + ${wordsBefore(D)}u;
+  // Carried from group to group, so that the loops' ends are not constants: unrolled they are slower.
+  var at = strip + lane;${
     all((name) => `
   var ${name}_sum = vec4f();`)
   }
-  for (var block = 0u; block < blocks; block++) {
+  for (var group = 0u; group < count; group++) {
     var all = vec4f();${
     all((name) => `
     var part_${name} = vec4f();`)
+  }${
+    words.above === undefined ? "" : all((name) => `
+    var above_${name} = ${name}[at];`) + `
+    at += 8u;`
   }
     let end = at + ${8 * each}u;
-    for (; at < end; at += ${8 * words.length}u) {
-      ${read[scaled]}
+    for (; at < end; at += ${8 * words.names.length}u) {
+      ${read(words)}
       column++;${all(step)}
     }${all(end[scaled])}
-    at += ${sizeOf[D] - 8 * each}u;
-    column += ${scaled === "scale and least" ? 4 : 0}u;
+    at += ${gap(D)};
+    column += ${scaled === "scale and least" ? group / 8 : 0}u;
   }
 `
 }
 
 /** Text of the functions that `products` calls. */
 export const functions = (D: Tiled, names: ReadonlyArray<string>): string =>
-  wordsOf[D].functions + scalesType + names.map(scalesOf[D]).join("") + threadOf
+  wordsOf[D].functions + scalesType + names.map((name) => scalesOf(D, name)).join("") + threadOf
 
 /** Text of the head of `main`: a thread finds its row of x and its four rows of the weights. */
 export const main: string = /* wgsl */ `

@@ -19,7 +19,7 @@ const spec = {
   params: { rows: "u32", k: "u32", n: "u32" },
 } as const
 
-/** The kernels, by the dtype of the weight; n and k are multiples of 32. */
+/** The kernels, by the dtype of the weight; n and k are of whole tiles. */
 export const gemvAdd: Family<typeof spec, Tiled> = family(spec, tileds, {
   source,
   grid: ({ rows, n }, { WG }) => fold(rows * n / 4, WG),

@@ -14,8 +14,8 @@ export type Scalar = "f32" | "f16" | "bf16" | "i32" | "u32"
 /** Block-quantised weights, laid out byte for byte as GGUF stores them: 32 weights a block, 256 in the K forms. */
 export type Quantised = "q8_0" | "q4_0" | "q4_1" | "q5_0" | "q4_K" | "q6_K"
 
-/** Weights in tiles of 32 rows by 32 columns, in the order in which register kernels read them (`tile.ts`). */
-export type Tiled = "f16_tiled" | "bf16_tiled" | "q8_0_tiled" | "q4_0_tiled" | "q4_1_tiled"
+/** Weights in tiles of 32 rows, in the order in which register kernels read them (`tile.ts`). */
+export type Tiled = `${"f16" | "bf16" | Quantised}_tiled`
 
 /** How an element is stored. */
 export type DType = Scalar | Quantised | Tiled
@@ -38,6 +38,9 @@ export interface ArrayOf {
   readonly q8_0_tiled: Uint32Array
   readonly q4_0_tiled: Uint32Array
   readonly q4_1_tiled: Uint32Array
+  readonly q5_0_tiled: Uint32Array
+  readonly q4_K_tiled: Uint32Array
+  readonly q6_K_tiled: Uint32Array
 }
 
 /** Every word of an axis string: `"rows d"` is `"rows" | "d"`. */

@@ -100,37 +100,3 @@ fn ${name}_at(i: u32) -> f32 { return bitcast<f32>((${name}[i / 2u] >> (16u * (i
       return bytesOf(name) + quantised[dtype](name)
   }
 }
-
-// Word w of row r of a tile is word 32 · w + r of it; see tile.ts.
-const tiled: { readonly [D in Tiled]: (name: string) => string } = {
-  f16_tiled: (name) => /* wgsl */ `
-  let word = ${name}[tile * 512u + (c / 2u) * 32u + r];
-  return unpack2x16float(word >> (16u * (c & 1u))).x;`,
-  bf16_tiled: (name) => /* wgsl */ `
-  let word = ${name}[tile * 512u + (c / 2u) * 32u + r];
-  return bitcast<f32>((word >> (16u * (c & 1u))) << 16u);`,
-  q8_0_tiled: (name) => /* wgsl */ `
-  let word = ${name}[tile * 272u + (c / 4u) * 32u + r];
-  let q = bitcast<i32>(word << (24u - 8u * (c % 4u))) >> 24u;
-  let scales = ${name}[tile * 272u + 256u + r / 2u];
-  return f32(q) * unpack2x16float(scales >> (16u * (r & 1u))).x;`,
-  q4_0_tiled: (name) => /* wgsl */ `
-  let word = ${name}[tile * 144u + (c % 16u / 4u) * 32u + r];
-  let q = (word >> (8u * (c % 4u) + c / 16u * 4u)) & 15u;
-  let scales = ${name}[tile * 144u + 128u + r / 2u];
-  return (f32(q) - 8.0) * unpack2x16float(scales >> (16u * (r & 1u))).x;`,
-  q4_1_tiled: (name) => /* wgsl */ `
-  let word = ${name}[tile * 160u + (c % 16u / 4u) * 32u + r];
-  let q = (word >> (8u * (c % 4u) + c / 16u * 4u)) & 15u;
-  let scales = unpack2x16float(${name}[tile * 160u + 128u + r]);
-  return f32(q) * scales.x + scales.y;`,
-}
-
-/** Text of `fn <name>_at(row, column, columns) -> f32` for the storage binding `name` of a tiled dtype. */
-export const loadTiled = (name: string, dtype: Tiled): string => `
-fn ${name}_at(row: u32, column: u32, columns: u32) -> f32 {
-  let tile = row / 32u * (columns / 32u) + column / 32u;
-  let r = row % 32u;
-  let c = column % 32u;${tiled[dtype](name)}
-}
-`

@@ -1,7 +1,8 @@
 /**
  * How shaders read tiled weights: functions from a vec4 of words, which is the same columns of four rows, to
  * numbers. Halves of bytes are not shifted down but masked and converted, which gives them times a power of
- * 16, exactly: a factor that the other side of the product takes back.
+ * 16, exactly: a factor that the other side of the product takes back. Bits above them are put in their places
+ * first, so that a vec4 makes two, of four bytes each: no more than six bits, so that no number has a sign.
  *
  * @module
  */
@@ -13,9 +14,13 @@ export interface Words {
   readonly names: ReadonlyArray<string>
   /** The columns of a step. */
   readonly columns: ReadonlyArray<Column>
-  /** vec4s of words that a lane reads of a tile. */
+  /** Columns of a group. */
+  readonly group: 16 | 32
+  /** vec4s of words that the steps of a lane read of a group. */
   readonly each: number
-  /** What makes weights of the numbers: `number · scale + least`, one of each for 32 columns. */
+  /** Bits of `above` that a step uses up, of forms whose groups begin with a vec4 of bits above the halves. */
+  readonly above?: number
+  /** What makes weights of the numbers: `number · scale + least`, one of each for a group. */
   readonly scaled: "no" | "scale" | "scale and least"
   /** Text of the functions that `columns` call. */
   readonly functions: string
@@ -27,7 +32,7 @@ export interface Column {
   readonly numbers: string
   readonly shift: number
   /**
-   * Text: the element of x they meet. In step s of a block, v is the block's vec4 s of x, w its vec4 4 + s.
+   * Text: the element of x they meet. In step s of a group, v is vec4 s of x in it, w the one half a group later.
    */
   readonly x: string
 }
@@ -41,6 +46,7 @@ const halves = (functions: string): Words => ({
     shift: 0,
     x: `v.${xyzw[i]}`,
   })),
+  group: 32,
   each: 16,
   scaled: "no",
   functions,
@@ -63,6 +69,7 @@ fn second(a: vec4u) -> vec4f { return bitcast<vec4f>(a & vec4u(0xffff0000u)); }
 const bytes: Words = {
   names: ["a"],
   columns: xyzw.map((c, i) => ({ numbers: `byte(a, ${24 - 8 * i}u)`, shift: 0, x: `v.${c}` })),
+  group: 32,
   each: 8,
   scaled: "scale",
   functions: /* wgsl */ `
@@ -72,6 +79,10 @@ fn byte(a: vec4u, above: u32) -> vec4f {
 `,
 }
 
+const masked = /* wgsl */ `
+fn masked(a: vec4u, mask: u32) -> vec4f { return vec4f(bitcast<vec4i>(a & vec4u(mask))); }
+`
+
 // The last one is shifted: its sign would be in the way.
 const nibbles: Words = {
   names: ["a"],
@@ -80,13 +91,55 @@ const nibbles: Words = {
     shift: i === 7 ? 0 : 4 * i,
     x: `${i % 2 === 0 ? "v" : "w"}.${xyzw[i >> 1]}`,
   })),
+  group: 32,
   each: 4,
   scaled: "scale and least",
-  functions: /* wgsl */ `
-fn masked(a: vec4u, mask: u32) -> vec4f { return vec4f(bitcast<vec4i>(a & vec4u(mask))); }
-fn last(a: vec4u) -> vec4f { return vec4f(bitcast<vec4i>(a >> vec4u(28u))); }
+  functions: masked + /* wgsl */
+    `fn last(a: vec4u) -> vec4f { return vec4f(bitcast<vec4i>(a >> vec4u(28u))); }
 `,
 }
+
+const topped = (form: Pick<Words, "group" | "each" | "functions"> & { above: number }): Words => ({
+  ...form,
+  names: ["a"],
+  columns: ["low", "high"].flatMap((half) =>
+    xyzw.map((c, i) => ({
+      numbers: `masked(${half}, 0x${(255 * 256 ** i).toString(16)}u)`,
+      shift: 8 * i,
+      x: `${half === "low" ? "v" : "w"}.${c}`,
+    }))
+  ),
+  scaled: "scale and least",
+  functions: masked + form.functions,
+})
+
+// Four bits in turn, times four powers of two, are each once where a byte wants its fifth.
+const fives = topped({
+  group: 32,
+  each: 4,
+  above: 4,
+  functions: /* wgsl */ `fn fifth(bits: vec4u) -> vec4u {
+  return ((bits & vec4u(15u)) * vec4u(0x2040810u)) & vec4u(0x10101010u);
+}
+fn low_of(a: vec4u, above: vec4u) -> vec4u { return (a & vec4u(0xf0f0f0fu)) | fifth(above); }
+fn high_of(a: vec4u, above: vec4u) -> vec4u {
+  return ((a >> vec4u(4u)) & vec4u(0xf0f0f0fu)) | fifth(above >> vec4u(16u));
+}
+`,
+})
+
+const sixes = topped({
+  group: 16,
+  each: 2,
+  above: 2,
+  functions: /* wgsl */ `fn low_of(a: vec4u, above: vec4u) -> vec4u {
+  return (a & vec4u(0xf0f0f0fu)) | ((above & vec4u(0x3030303u)) << vec4u(4u));
+}
+fn high_of(a: vec4u, above: vec4u) -> vec4u {
+  return ((a >> vec4u(4u)) & vec4u(0xf0f0f0fu)) | (above & vec4u(0x30303030u));
+}
+`,
+})
 
 /** The words of each form. */
 export const wordsOf: { readonly [D in Tiled]: Words } = {
@@ -95,50 +148,14 @@ export const wordsOf: { readonly [D in Tiled]: Words } = {
   q8_0_tiled: bytes,
   q4_0_tiled: nibbles,
   q4_1_tiled: nibbles,
+  q5_0_tiled: fives,
+  q4_K_tiled: nibbles,
+  q6_K_tiled: sixes,
 }
 
-/** vec4s of a tile: eight lanes' words, then scales. */
-export const sizeOf: { readonly [D in Tiled]: number } = {
-  f16_tiled: 128,
-  bf16_tiled: 128,
-  q8_0_tiled: 68,
-  q4_0_tiled: 36,
-  q4_1_tiled: 40,
-}
-
-const pairs = (name: string, least: string): string => /* wgsl */ `
-fn ${name}_scales(scales: u32, lane: u32) -> Scales {
-  let eight = ${name}[scales + lane / 2u];
-  let four = select(eight.xy, eight.zw, lane % 2u == 1u);
-  let scale = vec4f(unpack2x16float(four.x), unpack2x16float(four.y));
-  return Scales(scale, ${least});
-}
-`
-
-const quadruples = (name: string): string => /* wgsl */ `
-fn ${name}_scales(scales: u32, lane: u32) -> Scales {
-  let four = ${name}[scales + lane];
-  let x = unpack2x16float(four.x);
-  let y = unpack2x16float(four.y);
-  let z = unpack2x16float(four.z);
-  let w = unpack2x16float(four.w);
-  return Scales(vec4f(x.x, y.x, z.x, w.x), vec4f(x.y, y.y, z.y, w.y));
-}
-`
-
-const none = (): string => ""
-
-/**
- * Text of `<name>_scales(scales, lane)`, which reads a block's scales for the four rows of a lane of the
- * binding `name`; `scales` is where the tile's begin. A weight is `number · scale + least`.
- */
-export const scalesOf: { readonly [D in Tiled]: (name: string) => string } = {
-  f16_tiled: none,
-  bf16_tiled: none,
-  q8_0_tiled: (name) => pairs(name, "vec4f()"),
-  q4_0_tiled: (name) => pairs(name, "-8.0 * scale"),
-  q4_1_tiled: quadruples,
-}
-
-/** Text of what the functions of `scalesOf` return. */
-export const scalesType = "struct Scales { scale: vec4f, least: vec4f }\n"
+/** Text of steps from a vec4 of words to those that `columns` name, where bits above have their places to find. */
+export const topping = (words: Words, above: string): string =>
+  words.above === undefined ? "" : `
+        let low = low_of(a, ${above});
+        let high = high_of(a, ${above});
+        ${above} >>= vec4u(${words.above}u);`

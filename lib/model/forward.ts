@@ -60,12 +60,7 @@ const attention = Effect.fnUntraced(function* (
 
 const feedForward = Effect.fnUntraced(function* (config: Config, w: Layer, x: Hidden) {
   const h = yield* Tensor.rmsNorm(x, w.ffn_norm, config)
-  const gated = config.family.activation === "silu"
-    ? yield* Tensor.gated(h, w.ffn_gate, w.ffn_up)
-    : yield* Tensor.mul(
-      yield* Tensor.gelu(yield* Tensor.linear(h, w.ffn_gate)),
-      yield* Tensor.linear(h, w.ffn_up),
-    )
+  const gated = yield* Tensor.gated(h, w.ffn_gate, w.ffn_up, config.family.activation)
   const norm = w["post_ffw_norm.weight"]
   if (norm === undefined) return yield* Tensor.linearAdd(gated, w.ffn_down, x)
   const made = yield* Tensor.linear(gated, w.ffn_down)

@@ -5,7 +5,7 @@ export type { ArrayOf, DType, Quantised, Scalar, Tiled }
 
 /** Elements stored together, and the bytes they take. */
 export interface Format {
-  /** Elements in one stored unit: 32 or 256 for quantised blocks, 1024 for tiles, else 1. */
+  /** Elements in one stored unit: 32 or 256 for quantised blocks, 32 rows of these for tiles, else 1. */
   readonly elements: number
   /** Bytes of one stored unit. */
   readonly bytes: number
@@ -29,6 +29,9 @@ export const formats: { readonly [D in DType]: Format } = {
   q8_0_tiled: { elements: 1024, bytes: 1088 },
   q4_0_tiled: { elements: 1024, bytes: 576 },
   q4_1_tiled: { elements: 1024, bytes: 640 },
+  q5_0_tiled: { elements: 1024, bytes: 704 },
+  q4_K_tiled: { elements: 8192, bytes: 4608 },
+  q6_K_tiled: { elements: 8192, bytes: 6720 },
 }
 
 /** Bytes of `count` elements, not rounded up; `count` is a multiple of the format's elements. */
@@ -57,6 +60,9 @@ export const view = <D extends DType>(dtype: D, data: ArrayBuffer, count: number
       case "q8_0_tiled":
       case "q4_0_tiled":
       case "q4_1_tiled":
+      case "q5_0_tiled":
+      case "q4_K_tiled":
+      case "q6_K_tiled":
         return new Uint32Array(data, 0, bytes(dtype, count) / 4)
       default:
         return new Uint8Array(data, 0, bytes(dtype, count))

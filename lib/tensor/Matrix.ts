@@ -1,7 +1,7 @@
 /** Weights of two axes, in one piece or in several. @module */
 import type { Weight } from "../../kernels/decode.ts"
 import type { ArrayOf, Tiled } from "../../kernels/kernel.ts"
-import { isTileable, side, tile, tiledOf } from "../../kernels/tile.ts"
+import { columnsOf, isTileable, side, tile, tiledOf } from "../../kernels/tile.ts"
 import * as DTypes from "./DType.ts"
 import * as Shape from "./Shape.ts"
 import type { Tensor } from "./value.ts"
@@ -60,7 +60,9 @@ export const pieces = (
   k: number,
   { weights, maxBufferBytes }: Wishes,
 ): ReadonlyArray<Piece> => {
-  const tiles = weights === "tiled" && isTileable(dtype) && k % side === 0 ? n - n % side : 0
+  const tiles = weights === "tiled" && isTileable(dtype) && k % columnsOf[dtype] === 0
+    ? n - n % side
+    : 0
   const rowBytes = DTypes.bytes(dtype, k)
   const out: Array<Piece> = []
   const cut = (from: number, to: number, unit: number, form: Weight | Tiled) => {

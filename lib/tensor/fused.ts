@@ -1,11 +1,11 @@
 /** Operations in one launch where the device has a kernel for it, and in several where it has not. @module */
 import { Result } from "effect"
-import { gated as gatedKernels } from "../../kernels/gated.ts"
+import { type Activation, gatedGelu, gatedSilu } from "../../kernels/gated.ts"
 import { gemvAdd } from "../../kernels/gemv_add.ts"
 import { lanes } from "../../kernels/grid.ts"
 import { isTiled } from "../../kernels/tile.ts"
 import type { ShapeMismatch } from "../errors.ts"
-import { addTo, mulTo, siluTo } from "./elementwise.ts"
+import { addTo, geluTo, mulTo, siluTo } from "./elementwise.ts"
 import { linearTo } from "./linear.ts"
 import { contracted, type Matrix, type Tiled } from "./Matrix.ts"
 import * as Recording from "./Recording.ts"
@@ -51,23 +51,32 @@ export const linearAdd = <A extends string, O extends string>(
 ): Op<"f32", Shape.ReplaceLast<A, O>> =>
   Recording.op((rec) => linearAddTo<A, O>(rec, x, w, residual))
 
+export type { Activation }
+
+const activations = {
+  silu: { kernels: gatedSilu, to: siluTo },
+  gelu: { kernels: gatedGelu, to: geluTo },
+}
+
 /** The plain function under `gated`. */
 export const gatedTo = <A extends string, O extends string>(
   rec: Recording.Open,
   x: Tensor<"f32", A>,
   gate: Matrix<`${O} ${Shape.Last<A>}`>,
   up: Matrix<`${O} ${Shape.Last<A>}`>,
+  activation: Activation,
 ): Result.Result<Tensor<"f32", Shape.ReplaceLast<A, O>>, ShapeMismatch> => {
+  const { kernels, to } = activations[activation]
   const [open, through] = [whole(x, gate), whole(x, up)]
   if (open === undefined || open.dtype !== through?.dtype) {
     return Result.gen(function* () {
-      const opened = yield* siluTo(rec, yield* linearTo<A, O>(rec, x, gate))
+      const opened = yield* to(rec, yield* linearTo<A, O>(rec, x, gate))
       return yield* mulTo(rec, opened, yield* linearTo<A, O>(rec, x, up))
     })
   }
   const out = contracted<A, O>(x, Shape.words(gate.axes)[0]!, gate.shape[0]!)
   return Result.map(
-    Recording.launchTo(rec, gatedKernels[open.dtype], {
+    Recording.launchTo(rec, kernels[open.dtype], {
       reads: { x, gate: open, up: through },
       writes: { out },
       params: {},
@@ -77,9 +86,11 @@ export const gatedTo = <A extends string, O extends string>(
   )
 }
 
-/** `silu(linear(x, gate)) · linear(x, up)`. */
+/** `activation(linear(x, gate)) · linear(x, up)`. */
 export const gated = <A extends string, O extends string>(
   x: Tensor<"f32", A>,
   gate: Matrix<`${O} ${Shape.Last<A>}`>,
   up: Matrix<`${O} ${Shape.Last<A>}`>,
-): Op<"f32", Shape.ReplaceLast<A, O>> => Recording.op((rec) => gatedTo<A, O>(rec, x, gate, up))
+  activation: Activation,
+): Op<"f32", Shape.ReplaceLast<A, O>> =>
+  Recording.op((rec) => gatedTo<A, O>(rec, x, gate, up, activation))

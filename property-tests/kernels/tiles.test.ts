@@ -4,7 +4,8 @@ import { test } from "node:test"
 import fc from "fast-check"
 import { add } from "../../kernels/add.ts"
 import { embed } from "../../kernels/embed.ts"
-import { gated } from "../../kernels/gated.ts"
+import { gatedGelu, gatedSilu } from "../../kernels/gated.ts"
+import { gelu } from "../../kernels/gelu.ts"
 import { gemm } from "../../kernels/gemm.ts"
 import { gemv } from "../../kernels/gemv.ts"
 import { gemvAdd } from "../../kernels/gemv_add.ts"
@@ -12,7 +13,8 @@ import { linear } from "../../kernels/linear.ts"
 import { gemmF32, gemvF32 } from "../../kernels/linear_f32.ts"
 import { mul } from "../../kernels/mul.ts"
 import { silu } from "../../kernels/silu.ts"
-import { storedOf, tile, tileds, untile } from "../../kernels/tile.ts"
+import { columnsOf, storedOf, tile, tileds, untile } from "../../kernels/tile.ts"
+import type { Tiled } from "../../kernels/kernel.ts"
 import { formats } from "../../lib/tensor/DType.ts"
 import { close, property, twin } from "./harness.ts"
 import { floats, integers, seed, stored, upTo } from "./values.ts"
@@ -23,21 +25,29 @@ const sizes = fc.record({ rows: upTo(9), n: upTo(4), k: upTo(5), seed }).map((gi
   k: 32 * given.k,
 }))
 
+/** Columns of whole tiles. */
+const whole = (dtype: Tiled, k: number): number => {
+  const columns = columnsOf[storedOf[dtype]]
+  return Math.ceil(k / columns) * columns
+}
+
 test("tile and untile are inverse, and a tile is as long as its blocks", () => {
-  fc.assert(fc.property(sizes, fc.constantFrom(...tileds), ({ n, k, seed }, dtype) => {
+  fc.assert(fc.property(sizes, fc.constantFrom(...tileds), ({ n, seed, ...given }, dtype) => {
+    const k = whole(dtype, given.k)
     const weight = stored(storedOf[dtype], seed, n * k)
     const tiles = tile(storedOf[dtype], weight as Uint16Array | Uint8Array, n, k)
     assert.deepEqual(untile(dtype, tiles, n, k), weight)
-    assert.equal(tiles.byteLength, n * k / 1024 * formats[dtype].bytes)
+    assert.equal(tiles.byteLength, n * k / formats[dtype].elements * formats[dtype].bytes)
     assert.equal(tiles.byteLength, weight.byteLength)
   }))
 })
 
 for (const dtype of tileds) {
   property(`gemv and gemm of ${dtype} weights agree with linear of stored ones`, sizes, async (
-    { rows, n, k, seed },
+    { rows, n, seed, ...given },
     { run, tolerance },
   ) => {
+    const k = whole(dtype, given.k)
     const x = floats(seed, rows * k)
     const weight = stored(storedOf[dtype], seed + 1, n * k) as Uint16Array | Uint8Array
     const tiles = tile(storedOf[dtype], weight, n, k)
@@ -51,7 +61,8 @@ for (const dtype of tileds) {
   })
 
   property(`embed reads rows of a ${dtype} table exactly`, sizes, async (given, { run }) => {
-    const { rows: tokens, n: vocab, k: d, seed } = given
+    const { rows: tokens, n: vocab, seed } = given
+    const d = whole(dtype, given.k)
     const table = stored(storedOf[dtype], seed, vocab * d) as Uint16Array | Uint8Array
     const ids = integers(seed, tokens, 2 * vocab)
     const axes = { tokens, vocab, d }
@@ -78,31 +89,39 @@ property("gemv and gemm of f32 weights take any rows", ragged, async (given, run
 })
 
 for (const dtype of tileds) {
-  property(`gemv_add and gated of ${dtype} weights are their parts in turn`, sizes, async (
-    { rows, n, k, seed },
-    { run, tolerance },
-  ) => {
-    const x = floats(seed, rows * k), residual = floats(seed + 1, rows * n)
-    const weights = [2, 3].map((i) => stored(storedOf[dtype], seed + i, n * k))
-    const [gate, up] = weights.map((w) => tile(storedOf[dtype], w as Uint8Array, n, k))
-    const axes = { rows, n, k }
-    const [a, b] = await Promise.all(
-      weights.map((weight) => twin(linear[storedOf[dtype]], { axes, given: { x, weight } })),
-    )
-    const sum = await twin(add, { axes: { n: rows * n }, given: { a: residual, b: a!["out"]! } })
-    const open = await twin(silu, { axes: { n: rows * n }, given: { x: a!["out"]! } })
-    const product = await twin(mul, {
-      axes: { n: rows * n },
-      given: { a: open["out"]!, b: b!["out"]! },
-    })
-    const added = await run(gemvAdd[dtype], { axes, given: { x, weight: gate!, residual } })
-    const through = await run(gated[dtype], { axes, given: { x, gate: gate!, up: up! } })
-    if (run === twin) {
-      assert.deepEqual([added["out"], through["out"]], [sum["out"], product["out"]])
-    }
-    close(added["out"]!, sum["out"]!, tolerance * Math.sqrt(k), "gemv_add")
-    // The error of one factor times the other.
-    const largest = Math.max(1, ...[...a!["out"]!, ...b!["out"]!].map(Math.abs))
-    close(through["out"]!, product["out"]!, tolerance * Math.sqrt(k) * largest, "gated")
-  }, 0.5)
+  property(
+    `gemv_add, gated_silu and gated_gelu of ${dtype} weights are their parts in turn`,
+    sizes,
+    async (
+      { rows, n, seed, ...given },
+      { run, tolerance },
+    ) => {
+      const k = whole(dtype, given.k)
+      const x = floats(seed, rows * k), residual = floats(seed + 1, rows * n)
+      const weights = [2, 3].map((i) => stored(storedOf[dtype], seed + i, n * k))
+      const [gate, up] = weights.map((w) => tile(storedOf[dtype], w as Uint8Array, n, k))
+      const axes = { rows, n, k }
+      const [a, b] = await Promise.all(
+        weights.map((weight) => twin(linear[storedOf[dtype]], { axes, given: { x, weight } })),
+      )
+      const sum = await twin(add, { axes: { n: rows * n }, given: { a: residual, b: a!["out"]! } })
+      const added = await run(gemvAdd[dtype], { axes, given: { x, weight: gate!, residual } })
+      if (run === twin) assert.deepEqual(added["out"], sum["out"])
+      close(added["out"]!, sum["out"]!, tolerance * Math.sqrt(k), "gemv_add")
+      // The error of one factor times the other.
+      const largest = Math.max(1, ...[...a!["out"]!, ...b!["out"]!].map(Math.abs))
+      for (const [kernels, activation] of [[gatedSilu, silu], [gatedGelu, gelu]] as const) {
+        const open = await twin(activation, { axes: { n: rows * n }, given: { x: a!["out"]! } })
+        const product = await twin(mul, {
+          axes: { n: rows * n },
+          given: { a: open["out"]!, b: b!["out"]! },
+        })
+        const through = await run(kernels[dtype], { axes, given: { x, gate: gate!, up: up! } })
+        if (run === twin) assert.deepEqual(through["out"], product["out"])
+        const { name } = kernels[dtype].spec
+        close(through["out"]!, product["out"]!, tolerance * Math.sqrt(k) * largest, name)
+      }
+    },
+    0.5,
+  )
 }

@@ -74,7 +74,11 @@ test("linear, linearAdd, gated and embed of parts and tiles have the bits of the
       ...evaluate(
         Effect.flatMap(Effect.all([x, w, y]), ([x, w, y]) => Tensor.linearAdd(x, w, y)),
       ).values,
-      ...evaluate(Effect.flatMap(Effect.all([x, w]), ([x, w]) => Tensor.gated(x, w, w))).values,
+      ...(["silu", "gelu"] as const).flatMap((activation) => [
+        ...evaluate(
+          Effect.flatMap(Effect.all([x, w]), ([x, w]) => Tensor.gated(x, w, w, activation)),
+        ).values,
+      ]),
       ...evaluate(Effect.flatMap(Effect.all([ids, w]), ([i, w]) => Tensor.embed(i, w))).values
         .map((value) => value + 0), // a zero loses its sign where parts are added
     ])
@@ -93,8 +97,9 @@ test("linearAdd and gated are one launch of tiles and one row of x", () => {
     return record(Effect.flatMap(Effect.all([x, w, y]), ([x, w, y]) =>
       Effect.all([
         Tensor.linearAdd(x, w, y),
-        Tensor.gated(x, w, w),
+        Tensor.gated(x, w, w, "silu"),
+        Tensor.gated(x, w, w, "gelu"),
       ]))).open.work.length
   }
-  assert.deepEqual([launches("tiled"), launches("stored")], [2, 6])
+  assert.deepEqual([launches("tiled"), launches("stored")], [3, 10])
 })

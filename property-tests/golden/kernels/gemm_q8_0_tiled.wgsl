@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (i >= (params.rows + 3u) / 4u * sixteens) { return; }
   let row = i / sixteens * 4u;
   let sixteen = i % sixteens;
-  let blocks = params.k / 32u;
+  let count = params.k / 32u;
   // Rows past the last are the last again, and are not written.
   let x0 = min(row + 0u, params.rows - 1u) * (params.k / 4u);
   let x1 = min(row + 1u, params.rows - 1u) * (params.k / 4u);
@@ -27,8 +27,10 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let x3 = min(row + 3u, params.rows - 1u) * (params.k / 4u);
   let lane = sixteen % 2u * 4u;
   var column = 0u;
-  // Carried from block to block, so that the loops' ends are not constants: unrolled they are slower.
-  var at = sixteen / 2u * blocks * 68u + lane;
+  let strip = sixteen / 2u * (params.k / 32u) * 68u;
+  let scales = strip + 64u;
+  // Carried from group to group, so that the loops' ends are not constants: unrolled they are slower.
+  var at = strip + lane;
   var sum_0_0 = vec4f();
   var sum_0_1 = vec4f();
   var sum_0_2 = vec4f();
@@ -45,12 +47,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   var sum_3_1 = vec4f();
   var sum_3_2 = vec4f();
   var sum_3_3 = vec4f();
-  for (var block = 0u; block < blocks; block++) {
+  for (var group = 0u; group < count; group++) {
     let end = at + 64u;
-    let scale_0 = weight_scales(end - lane, lane + 0u).scale;
-    let scale_1 = weight_scales(end - lane, lane + 1u).scale;
-    let scale_2 = weight_scales(end - lane, lane + 2u).scale;
-    let scale_3 = weight_scales(end - lane, lane + 3u).scale;
+    let scale_0 = weight_scales(scales, lane + 0u, group).scale;
+    let scale_1 = weight_scales(scales, lane + 1u, group).scale;
+    let scale_2 = weight_scales(scales, lane + 2u, group).scale;
+    let scale_3 = weight_scales(scales, lane + 3u, group).scale;
     for (; at < end; at += 8u) {
       let v0 = x[x0 + column];
       let v1 = x[x1 + column];
@@ -218,11 +220,12 @@ fn byte(a: vec4u, above: u32) -> vec4f {
 }
 struct Scales { scale: vec4f, least: vec4f }
 
-fn weight_scales(scales: u32, lane: u32) -> Scales {
-  let eight = weight[scales + lane / 2u];
+fn weight_scales(scales: u32, lane: u32, group: u32) -> Scales {
+  let tile = scales + group * 68u;
+  let eight = weight[tile + lane / 2u];
   let four = select(eight.xy, eight.zw, lane % 2u == 1u);
-  let scale = vec4f(unpack2x16float(four.x), unpack2x16float(four.y));
-  return Scales(scale, vec4f());
+  let d = vec4f(unpack2x16float(four.x), unpack2x16float(four.y));
+  return Scales(d, vec4f());
 }
 
 fn thread_of(id: vec3u, groups: vec3u) -> u32 { return id.y * groups.x * WG + id.x; }

@@ -21,22 +21,24 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let row = i / quads;
   let quad = i % quads;
 
-  let blocks = params.k / 32u;
+  let count = params.k / 32u;
   let lane = quad % 8u;
   var column = row * params.k / 4u;
-  // Carried from block to block, so that the loops' ends are not constants: unrolled they are slower.
-  var at = quad / 8u * blocks * 40u + lane;
+  let strip = quad / 8u * (params.k / 32u) * 40u;
+  let scales = strip + 32u;
+  // Carried from group to group, so that the loops' ends are not constants: unrolled they are slower.
+  var at = strip + lane;
   var weight_sum = vec4f();
-  for (var block = 0u; block < blocks; block++) {
+  for (var group = 0u; group < count; group++) {
     var all = vec4f();
     var part_weight = vec4f();
     let end = at + 32u;
     for (; at < end; at += 8u) {
-      let low = x[column];
-      let high = x[column + 4u];
-      all += low + high;
-      let v = low * vec4f(1.0, 0x1p-8f, 0x1p-16f, 0x1p-24f);
-      let w = high * vec4f(0x1p-4f, 0x1p-12f, 0x1p-20f, 1.0);
+      let first = x[column];
+      let second = x[column + 4u];
+      all += first + second;
+      let v = first * vec4f(1.0, 0x1p-8f, 0x1p-16f, 0x1p-24f);
+      let w = second * vec4f(0x1p-4f, 0x1p-12f, 0x1p-20f, 1.0);
       column++;
       {
         let a = weight[at + 0u];
@@ -50,7 +52,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
         part_weight = fma(last(a), vec4f(w.w), part_weight);
       }
     }
-    let scales_weight = weight_scales(at - lane, lane);
+    let scales_weight = weight_scales(scales, lane, group);
     weight_sum = fma(scales_weight.scale, part_weight,
       fma(scales_weight.least, vec4f(all.x + all.y + all.z + all.w), weight_sum));
     at += 8u;
@@ -64,13 +66,16 @@ fn masked(a: vec4u, mask: u32) -> vec4f { return vec4f(bitcast<vec4i>(a & vec4u(
 fn last(a: vec4u) -> vec4f { return vec4f(bitcast<vec4i>(a >> vec4u(28u))); }
 struct Scales { scale: vec4f, least: vec4f }
 
-fn weight_scales(scales: u32, lane: u32) -> Scales {
-  let four = weight[scales + lane];
+fn weight_scales(scales: u32, lane: u32, group: u32) -> Scales {
+  let tile = scales + group * 40u;
+  let four = weight[tile + lane];
   let x = unpack2x16float(four.x);
   let y = unpack2x16float(four.y);
   let z = unpack2x16float(four.z);
   let w = unpack2x16float(four.w);
-  return Scales(vec4f(x.x, y.x, z.x, w.x), vec4f(x.y, y.y, z.y, w.y));
+  let d = vec4f(x.x, y.x, z.x, w.x);
+  let m = vec4f(x.y, y.y, z.y, w.y);
+  return Scales(d, m);
 }
 
 fn thread_of(id: vec3u, groups: vec3u) -> u32 { return id.y * groups.x * WG + id.x; }
