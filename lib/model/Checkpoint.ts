@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { Effect, Result } from "effect"
+import { Effect, type Result } from "effect"
 import type { BadModelFile, UnsupportedModel } from "../errors.ts"
 import * as Chat from "./Chat.ts"
 import * as Config from "./Config.ts"
 import * as Gguf from "./Gguf.ts"
+import * as Factors from "./gguf/factors.ts"
 import type { Source } from "./gguf/Source.ts"
 import * as Tokenizer from "./Tokenizer.ts"
 
@@ -36,18 +37,35 @@ export interface Checkpoint {
 /** Why a model cannot be opened: it is damaged, or asks for what is not built. */
 export type OpenError = BadModelFile | UnsupportedModel
 
+/** A model may be stretched twice: by a tensor of its own, and all of it by a factor. */
+const merged = ({ factors, ...config }: Config.Config, own: Config.Config["factors"]) => ({
+  ...config,
+  factors: own?.map((factor, p) => factor * (factors?.[p] ?? 1)) ?? factors,
+})
+
 /** Opens a GGUF file: reads no weights. */
 export const fromGguf = (source: Source): Effect.Effect<Checkpoint, OpenError> =>
-  Effect.flatMap(Gguf.open(source), (gguf) =>
-    Effect.fromResult(Result.gen(function* () {
-      yield* Config.familyOf(gguf) // before the vocabulary, which may be of another kind too
-      const tokenizer = yield* Tokenizer.fromGguf(gguf)
-      const config = yield* Config.fromGguf(gguf, tokenizer.vocabSize)
-      const tensors = new Map<string, Stored>()
-      for (const [name, info] of gguf.tensors) {
-        tensors.set(name, { ...info, file: source.name, read: Gguf.tensorBytes(source, info) })
-      }
-      const template = Chat.template(gguf)
-      const called = (name: string) => name
-      return { name: source.name, config, tokenizer, template, tensors, called }
-    })))
+  Effect.gen(function* () {
+    const gguf = yield* Gguf.open(source)
+    // Before the vocabulary, which may be of another kind too.
+    const family = yield* Effect.fromResult(Config.familyOf(gguf))
+    const tokenizer = yield* Effect.fromResult(Tokenizer.fromGguf(gguf))
+    const config = yield* Effect.fromResult(Config.fromGguf(gguf, tokenizer.vocabSize))
+    const tensors = new Map<string, Stored>()
+    for (const [name, info] of gguf.tensors) {
+      tensors.set(name, { ...info, file: source.name, read: Gguf.tensorBytes(source, info) })
+    }
+    // Which of two bases such a tensor is for, no writer says: there it stays, and is refused as unexpected.
+    const has = family.windows === undefined && tensors.delete(Factors.name)
+    const factors = has ? yield* Factors.read(source, gguf, config.rotary) : undefined
+    const template = Chat.template(gguf)
+    const called = (name: string) => name
+    return {
+      name: source.name,
+      config: merged(config, factors),
+      tokenizer,
+      template,
+      tensors,
+      called,
+    }
+  })

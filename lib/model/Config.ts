@@ -3,8 +3,9 @@ import { Result } from "effect"
 import { type BadModelFile, UnsupportedModel } from "../errors.ts"
 import type { Pairing } from "../tensor/rope.ts"
 import * as families from "./families.ts"
-import type { Family } from "./families.ts"
+import type { Family, Windows } from "./families.ts"
 import * as Gguf from "./Gguf.ts"
+import { type Factors, linear } from "./scaling.ts"
 
 /** What the forward pass needs to know. */
 export interface Config {
@@ -20,10 +21,16 @@ export interface Config {
   /** Elements of each head that RoPE turns. */
   readonly rotary: number
   readonly theta: number
+  /** What divides the frequencies of layers that see all; those of a window are never stretched. */
+  readonly factors: Factors
   readonly pairing: Pairing
   readonly family: Family
   /** Tokens that windowed layers see, self included; undefined where every layer sees all. */
   readonly window: number | undefined
+  /** Which layers those are, and the base that they turn by. */
+  readonly windows: Windows | undefined
+  /** Multiplies every score of attention; undefined: `1 / √headDim`. */
+  readonly scale: number | undefined
   readonly eps: number
   /** Tokens the model was trained to see. */
   readonly context: number
@@ -41,8 +48,14 @@ const unsupported = (what: string, value: string, supported: string) =>
   Result.fail(new UnsupportedModel({ what, value, supported }))
 
 /** Does a layer see a window only? */
-export const isWindowed = ({ family: { windows }, window }: Config, layer: number): boolean =>
-  window !== undefined && windows !== undefined && (layer + 1) % windows.every !== 0
+export const isWindowed = ({ windows }: Pick<Config, "windows">, layer: number): boolean =>
+  windows !== undefined && (layer + 1) % windows.every !== 0
+
+/** Bases of RoPE that are taken. */
+export const bases: { readonly min: number; readonly max: number } = { min: 1, max: 1e9 }
+
+/** Factors that a context is stretched by that are taken. */
+export const stretches: { readonly min: number; readonly max: number } = { min: 1, max: 1e6 }
 
 /** The family of a file; asked first, as everything else depends on it. */
 export const familyOf = (
@@ -55,6 +68,51 @@ export const familyOf = (
       : Result.succeed(family)
   })
 
+type Key = (name: string) => string
+
+/** What a file stretches its frequencies by. One that names no type means `linear` by a factor. */
+const readStretch = (
+  gguf: Gguf.Gguf,
+  key: Key,
+): Result.Result<number, BadModelFile | UnsupportedModel> =>
+  Result.gen(function* () {
+    const type = yield* Gguf.string(gguf, key("rope.scaling.type"), "")
+    if (type === "none") return 1
+    if (type !== "" && type !== "linear") {
+      return yield* unsupported("RoPE scaling", Gguf.quote(type), '"none" or "linear"')
+    }
+    const otherwise = type === "" ? { otherwise: 1 } : {}
+    return yield* Gguf.number(gguf, key("rope.scaling.factor"), { ...stretches, ...otherwise })
+  })
+
+/** Soft caps are not run, and zero is none. */
+const checkCaps = (
+  gguf: Gguf.Gguf,
+  key: Key,
+): Result.Result<void, BadModelFile | UnsupportedModel> =>
+  Result.gen(function* () {
+    for (const cap of ["attn_logit_softcapping", "final_logit_softcapping"]) {
+      const value = yield* Gguf.number(gguf, key(cap), { min: 0, max: 1e9, otherwise: 0 })
+      if (value !== 0) return yield* unsupported(cap, `${value}`, "none")
+    }
+  })
+
+const readWindows = (
+  gguf: Gguf.Gguf,
+  key: Key,
+  windows: Windows,
+): Result.Result<Windows, BadModelFile> =>
+  Result.gen(function* () {
+    const pattern = { min: 1, max: most.layers, otherwise: windows.every }
+    return {
+      every: yield* Gguf.integer(gguf, key("attention.sliding_window_pattern"), pattern),
+      theta: yield* Gguf.number(gguf, key("rope.freq_base_swa"), {
+        ...bases,
+        otherwise: windows.theta,
+      }),
+    }
+  })
+
 /** Reads the constants of a file; refuses what would be computed wrongly. */
 export const fromGguf = (
   gguf: Gguf.Gguf,
@@ -65,8 +123,8 @@ export const fromGguf = (
     const key = (name: string) => `${family.architecture}.${name}`
     const size = (name: string, max: number, otherwise?: number) =>
       Gguf.integer(gguf, key(name), { min: 1, max, ...(otherwise && { otherwise }) })
-    const scaling = yield* Gguf.string(gguf, key("rope.scaling.type"), "none")
-    if (scaling !== "none") return yield* unsupported("RoPE scaling", Gguf.quote(scaling), "none")
+    const stretch = yield* readStretch(gguf, key)
+    yield* checkCaps(gguf, key)
     const experts = yield* Gguf.integer(gguf, key("expert_count"), {
       min: 0,
       max: most.heads,
@@ -85,26 +143,26 @@ export const fromGguf = (
       const value = `${numQHeads} for ${numKvHeads} key/value heads`
       return yield* unsupported("number of query heads", value, "a multiple")
     }
+    const layers = yield* size("block_count", most.layers)
+    const rotary = yield* size("rope.dimension_count", headDim, headDim)
+    const { windows, wideScores } = family
     return {
       name: yield* Gguf.string(gguf, "general.name", gguf.file),
-      layers: yield* size("block_count", most.layers),
+      layers,
       model,
       ffn: yield* size("feed_forward_length", most.width),
       vocab,
       numQHeads,
       numKvHeads,
       headDim,
-      rotary: yield* size("rope.dimension_count", headDim, headDim),
-      theta: yield* Gguf.number(gguf, key("rope.freq_base"), {
-        min: 1,
-        max: 1e9,
-        otherwise: 10_000,
-      }),
+      rotary,
+      theta: yield* Gguf.number(gguf, key("rope.freq_base"), { ...bases, otherwise: 10_000 }),
+      factors: linear({ rotary }, stretch),
       pairing: family.pairing,
       family,
-      window: family.windows === undefined
-        ? undefined
-        : yield* size("attention.sliding_window", most.context),
+      window: windows && (yield* size("attention.sliding_window", most.context)),
+      windows: windows && (yield* readWindows(gguf, key, windows)),
+      scale: wideScores.includes(layers) ? 1 / Math.sqrt(model / numQHeads) : undefined,
       eps: yield* Gguf.number(gguf, key("attention.layer_norm_rms_epsilon"), {
         min: 1e-12,
         max: 1,

@@ -19,8 +19,9 @@ import { decode, type Weight } from "../../kernels/decode.ts"
 import { BadModelFile } from "../errors.ts"
 import { view } from "../tensor/DType.ts"
 import type { Checkpoint, OpenError, Stored } from "./Checkpoint.ts"
+import type { Family } from "./families.ts"
 import * as Config from "./folder/config.ts"
-import { called, canonical, isDerived } from "./folder/names.ts"
+import { calledIn, canonicalIn, isDerived, isNorm } from "./folder/names.ts"
 import * as Shards from "./folder/shards.ts"
 import * as Template from "./folder/template.ts"
 import * as Vocabulary from "./folder/vocabulary.ts"
@@ -33,16 +34,18 @@ import * as Tokenizer from "./Tokenizer.ts"
 export const isFolder = (path: string): Effect.Effect<boolean> =>
   Effect.sync(() => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false)
 
-/** Vectors become f32, which the norms need; they are small. Matrices stay as stored. */
-const stored = ({ source, ...info }: Shards.Located): Stored => {
+/** Vectors become f32, which the norms need, with `offset` added; they are small. Matrices stay as stored. */
+const stored = ({ source, ...info }: Shards.Located, offset: number): Stored => {
   const { shape: [count], dtype } = info
   const read = source.read(info.offset, info.bytes)
-  if (info.shape.length !== 1 || dtype === "f32") return { ...info, file: source.name, read }
+  if (info.shape.length !== 1 || (dtype === "f32" && offset === 0)) {
+    return { ...info, file: source.name, read }
+  }
   const widen = ({ buffer }: Uint8Array<ArrayBuffer>) => {
     const out = new Float64Array(count!)
     const narrow = dtype as Weight // the reader gives no other
     decode[narrow](view(narrow, buffer, count!), 0, count!, out, 0)
-    return new Uint8Array(Float32Array.from(out).buffer)
+    return new Uint8Array(Float32Array.from(out, (x) => x + offset).buffer)
   }
   return {
     ...info,
@@ -56,9 +59,11 @@ const stored = ({ source, ...info }: Shards.Located): Stored => {
 /** Tensors by canonical names; `tied` leaves out a head, which is then the embedding. */
 const byName = (
   located: ReadonlyArray<Shards.Located>,
+  family: Family,
   tied: boolean,
 ): Result.Result<ReadonlyMap<string, Stored>, BadModelFile> => {
   const out = new Map<string, Stored>()
+  const canonical = canonicalIn(family)
   for (const one of located) {
     const name = canonical(one.name)
     if (isDerived(one.name) || (tied && name === "output.weight")) continue
@@ -67,7 +72,7 @@ const byName = (
       const reason = `tensor ${quote(one.name)} is there as ${quote(out.get(name)!.name)} too`
       return Result.fail(new BadModelFile({ file: source.name, offset, reason }))
     }
-    out.set(name, stored(one))
+    out.set(name, stored(one, isNorm(name) ? family.folder.normOffset : 0))
   }
   return Result.succeed(out)
 }
@@ -79,7 +84,11 @@ export const open = (path: string): Effect.Effect<Checkpoint, OpenError, Scope.S
       existsSync(join(path, name)) ? Get.file(join(path, name)) : Effect.succeed(undefined)
     const config = yield* Get.file(join(path, "config.json"))
     const sizes = yield* Effect.fromResult(Config.read(config, basename(resolve(path))))
-    const tied = yield* Effect.fromResult(Get.boolean(config, "tie_word_embeddings", false))
+    const { family } = sizes
+    const { otherwise } = family.folder
+    const tied = yield* Effect.fromResult(
+      Get.boolean(config, "tie_word_embeddings", otherwise.tied),
+    )
     const files = {
       config,
       tokenizer: yield* Get.file(join(path, "tokenizer.json")),
@@ -88,7 +97,7 @@ export const open = (path: string): Effect.Effect<Checkpoint, OpenError, Scope.S
     }
     const vocabulary = yield* Effect.fromResult(Vocabulary.read(files, sizes.vocab))
     const located = yield* Shards.open(path)
-    const tensors = yield* Effect.fromResult(byName(located, tied))
+    const tensors = yield* Effect.fromResult(byName(located, family, tied))
     if (!tied && !tensors.has("output.weight")) {
       const reason = `the tensor "lm_head.weight" is missing: "tie_word_embeddings" is false`
       return yield* new BadModelFile({ file: path, offset: 0, reason })
@@ -96,5 +105,5 @@ export const open = (path: string): Effect.Effect<Checkpoint, OpenError, Scope.S
     const known = Tokenizer.fromVocabulary(vocabulary)
     const tokenizer = { ...known, stops: new Set([...known.stops, ...vocabulary.stops]) }
     const template = yield* Template.read(path, files.tokenizerConfig)
-    return { name: path, config: sizes, tokenizer, template, tensors, called }
+    return { name: path, config: sizes, tokenizer, template, tensors, called: calledIn(family) }
   })

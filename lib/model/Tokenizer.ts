@@ -1,8 +1,8 @@
 /**
- * Text to token ids and back: byte-level BPE, and vocabularies with scores and byte tokens.
+ * Text to token ids and back: byte-level BPE, and vocabularies of letters and byte tokens.
  *
  * Text of ids is the bytes of the tokens, one after the other, read as UTF-8: nothing is cleaned up, so
- * decoding what was encoded gives the text again (`encode` names the two exceptions).
+ * decoding what was encoded gives the text again (`encode` names the exceptions).
  *
  * @module
  */
@@ -10,6 +10,7 @@ import { Result } from "effect"
 import { type BadModelFile, InvalidArgument, UnsupportedModel } from "../errors.ts"
 import * as Gguf from "./Gguf.ts"
 import * as byteLevel from "./tokenizer/byte_level.ts"
+import * as ranked from "./tokenizer/ranked.ts"
 import * as scored from "./tokenizer/scored.ts"
 import * as utf8 from "./tokenizer/utf8.ts"
 import {
@@ -94,9 +95,13 @@ const assemble = (
   }
 }
 
-/** Makes the tokenizer of a byte-level vocabulary. */
-export const fromVocabulary = (vocabulary: Vocabulary): Tokenizer =>
-  assemble(vocabulary, byteLevel.coder(vocabulary), vocabulary, [])
+/** Makes the tokenizer of a vocabulary whose pairs merge in the order of a list. */
+export const fromVocabulary = ({ pre, ...vocabulary }: Vocabulary): Tokenizer => {
+  const coder = pre === undefined
+    ? ranked.coder(vocabulary)
+    : byteLevel.coder({ ...vocabulary, pre })
+  return assemble(vocabulary, coder, vocabulary, [])
+}
 
 /** Makes the tokenizer of a file. */
 export const fromGguf = (
@@ -153,8 +158,8 @@ const refuse = (text: string, need: string) =>
  * The ids of a text. Special tokens written out in it become their ids; with `addSpecial`, BOS and EOS
  * are added as the model wants.
  *
- * The ids give the text back when decoded, but for two habits of vocabularies with scores: `▁` reads as a
- * space, and some put a space before a text. Fails with `InvalidArgument` where they could not: half a
+ * The ids give the text back when decoded, but for habits of vocabularies: with those of letters `▁` reads as a
+ * space, and some put a space before a text; Qwen's folders compose letters and marks (NFC). Fails with `InvalidArgument` where they could not: half a
  * surrogate pair, or a character for which the vocabulary lacks bytes (most have all; SmolLM2 has
  * not). About linear in the text.
  */

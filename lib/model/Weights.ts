@@ -10,7 +10,7 @@ import {
   UnsupportedModel,
 } from "../errors.ts"
 import * as DTypes from "../tensor/DType.ts"
-import { turns as turnsOf } from "../tensor/rope.ts"
+import { turns as turnsOf, type TurnsOptions } from "../tensor/rope.ts"
 import * as Shape from "../tensor/Shape.ts"
 import type { Matrix } from "../tensor/Matrix.ts"
 import type { Tensor } from "../tensor/value.ts"
@@ -165,15 +165,15 @@ export const load: (
     const supported = `a "${config.family.architecture}" without it`
     return yield* new UnsupportedModel({ what: "unexpected tensor", value: quote(name), supported })
   }
-  const turnsBy = Effect.fnUntraced(function* (theta: number) {
+  const turnsBy = Effect.fnUntraced(function* (options: Omit<TurnsOptions, "rotary">) {
     const { rotary } = config
-    const frequencies = yield* Effect.fromResult(turnsOf({ theta, rotary }))
+    const frequencies = yield* Effect.fromResult(turnsOf({ ...options, rotary }))
     const sizes = { pairs: frequencies.length / 2, two: 2 }
     return yield* Gpu.upload("u32", "pairs two", sizes, frequencies)
   })
-  const everything = yield* turnsBy(config.theta)
-  const { windows } = config.family
-  const windowed = windows === undefined ? everything : yield* turnsBy(windows.theta)
+  const { theta, factors, windows } = config
+  const everything = yield* turnsBy({ theta, ...(factors && { factors }) })
+  const windowed = windows === undefined ? everything : yield* turnsBy({ theta: windows.theta })
   const turns = layers.map((_, i) => isWindowed(config, i) ? windowed : everything)
   return { embed, layers, norm, head, turns, bytes: done }
 })

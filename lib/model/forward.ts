@@ -50,7 +50,7 @@ const attention = Effect.fnUntraced(function* (
     q: yield* Tensor.rope(q, step.positions, turns, config),
     k: yield* Tensor.rope(k, step.positions, turns, config),
     v,
-  })
+  }, config.scale === undefined ? {} : { scale: config.scale })
   const joined = Tensor.join(out, "numQHeads valueDim", "qDim")
   const norm = w["post_attention_norm.weight"]
   if (norm === undefined) return yield* Tensor.linearAdd(joined, w.attn_output, x)

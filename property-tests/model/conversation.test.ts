@@ -20,10 +20,10 @@ const window = 24
 
 /** The same with a window on every layer but each second one. */
 const windowed = (llama: Llama.Llama): Llama.Llama => {
-  const { theta, family } = llama.config
+  const { theta } = llama.config
   return {
     ...llama,
-    config: { ...llama.config, window, family: { ...family, windows: { every: 2, theta } } },
+    config: { ...llama.config, window, windows: { every: 2, theta } },
   }
 }
 

@@ -17,9 +17,12 @@ test("Config of a config.json is that of the GGUF file, and turns halves", () =>
     headDim: 32,
     rotary: 32,
     theta: 10000,
+    factors: undefined,
     pairing: "half",
     family: llama,
     window: undefined,
+    windows: undefined,
+    scale: undefined,
     eps: 1e-5,
     context: 512,
   })
@@ -46,8 +49,13 @@ test("Config of a config.json takes what transformers takes for members that are
 const configs: ReadonlyArray<readonly [what: string, patch: Patch, text: string]> = [
   [
     "another family",
-    { model_type: "qwen2" },
-    run("architecture", "qwen2", '"llama" of the class LlamaForCausalLM'),
+    { model_type: "mistral" },
+    run(
+      "architecture",
+      "mistral",
+      '"llama" of the class LlamaForCausalLM, "qwen2" of the class Qwen2ForCausalLM or ' +
+        '"gemma3_text" of the class Gemma3ForCausalLM',
+    ),
   ],
   [
     "another class",
@@ -70,12 +78,6 @@ const configs: ReadonlyArray<readonly [what: string, patch: Patch, text: string]
     "run a model whose mlp_bias is true: false is supported",
   ],
   ["another activation", { hidden_act: "gelu" }, run("hidden_act", "gelu", '"silu"')],
-  ["scaled RoPE", { rope_scaling: { rope_type: "llama3" } }, run("RoPE scaling", "llama3", "none")],
-  [
-    "scaled RoPE of old",
-    { rope_scaling: { type: "linear" } },
-    run("RoPE scaling", "linear", "none"),
-  ],
   ["half a RoPE", { partial_rotary_factor: 0.5 }, run("partial_rotary_factor", "0.5", "1")],
   [
     "heads that are no multiple",

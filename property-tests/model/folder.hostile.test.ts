@@ -27,24 +27,24 @@ const refusals: ReadonlyArray<readonly [what: string, said: Said, text: string]>
   ["no model", { tokenizer: { model: null } }, at + '"model" is null: an object is needed'],
   ["words", { model: { type: "WordPiece" } }, run("tokenizer", "WordPiece", '"BPE"')],
   [
-    "byte fallback",
-    { model: { byte_fallback: true } },
-    run("tokenizer", "byte_fallback", "byte-level BPE"),
+    "unknown tokens that fuse",
+    { model: { fuse_unk: true } },
+    run("tokenizer", "fuse_unk", "byte-level BPE, or one with byte_fallback,"),
   ],
   [
     "ends of words",
     { model: { end_of_word_suffix: "</w>" } },
-    run("tokenizer", "end_of_word_suffix", "byte-level BPE"),
+    run("tokenizer", "end_of_word_suffix", "BPE without it"),
   ],
   [
     "a normalizer",
     { tokenizer: { normalizer: { type: "Lowercase" } } },
-    run("normalizer", "Lowercase", "none"),
+    run("normalizer", "Lowercase", '"NFC" or none'),
   ],
   [
     "another decoder",
     { tokenizer: { decoder: { type: "Metaspace" } } },
-    run("decoder", "Metaspace", "ByteLevel"),
+    run("decoder", "Metaspace", '"ByteLevel"'),
   ],
   ["no pre-tokenizer", pre(null), at + '"pre_tokenizer" is null: an object is needed'],
   [
@@ -66,7 +66,7 @@ const refusals: ReadonlyArray<readonly [what: string, said: Said, text: string]>
   [
     "an expression that takes forever",
     pre(sequence(split("(a+)+$"), bytes(false))),
-    run("Split expression", "(a+)+$", 'one of "gpt-2", "smollm", "llama-bpe", "default"'),
+    run("Split expression", "(a+)+$", 'one of "gpt-2", "smollm", "llama-bpe", "qwen2", "default"'),
   ],
   [
     "an expression of what is between",

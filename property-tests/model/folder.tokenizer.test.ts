@@ -16,6 +16,7 @@ import {
   tokenizer,
   tokenizerOf,
 } from "./folder.ts"
+import { qwen2Split } from "./tiny.vocabularies.ts"
 import { kjv, ok, tokens, withPatch } from "./vocabulary.ts"
 
 const text = fc.oneof(
@@ -81,6 +82,7 @@ const written: ReadonlyArray<readonly [pre: string, said: Said]> = [
     tokenizer: { pre_tokenizer: sequence(split(llama3), bytes(false)) },
     model: { ignore_merges: true },
   }],
+  ["qwen2", { tokenizer: { pre_tokenizer: sequence(split(qwen2Split), bytes(false)) } }],
 ]
 
 for (const [pre, said] of written) {

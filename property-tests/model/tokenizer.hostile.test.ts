@@ -64,7 +64,7 @@ const refusals: ReadonlyArray<readonly [what: string, patch: Patch, text: string
   [
     "another pre-tokenizer",
     { pre: "constructor" },
-    'run a model whose pre-tokenizer is "constructor": "gpt-2", "smollm", "llama-bpe" or "default" is supported',
+    'run a model whose pre-tokenizer is "constructor": "gpt-2", "smollm", "llama-bpe", "qwen2" or "default" is supported',
   ],
   [
     "no tokens",

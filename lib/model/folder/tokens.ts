@@ -1,5 +1,5 @@
 /**
- * The tokens of a byte-level BPE `tokenizer.json`, and how they merge, checked.
+ * The tokens of a BPE `tokenizer.json`, and how they merge, checked.
  *
  * @module
  */
@@ -9,6 +9,7 @@ import { quote } from "../gguf/bytes.ts"
 import * as Get from "../json/get.ts"
 import type { Document, Json } from "../json/parse.ts"
 import { kinds, literals, type Tokens, type Vocabulary } from "../tokenizer/vocabulary.ts"
+import { byteOf, space } from "../tokenizer/letters.ts"
 import { unsupported } from "./pre.ts"
 
 type Read<A> = Result.Result<A, BadModelFile | UnsupportedModel>
@@ -21,17 +22,37 @@ interface Known extends Tokens {
 const isId = (value: Json | undefined, size: number): value is number =>
   Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) < size
 
-const readVocab = (model: Document, size: number): Read<Map<number, string>> =>
+/**
+ * Added tokens past the embeddings, by their text: Gemma 3's text models have one that stands for an image. No
+ * model could read them, so they are letters here like any others.
+ */
+const readPast = (tokenizer: Document, size: number): Read<ReadonlySet<string>> =>
+  Result.gen(function* () {
+    const out = new Set<string>()
+    for (const added of yield* Get.objects(tokenizer, "added_tokens", [])) {
+      const id = yield* Get.integer(added, "id", { min: 0, max: Number.MAX_SAFE_INTEGER })
+      if (id >= size) out.add(yield* Get.string(added, "content"))
+    }
+    return out
+  })
+
+const readVocab = (
+  model: Document,
+  size: number,
+  past: ReadonlySet<string>,
+): Read<Map<number, string>> =>
   Result.gen(function* () {
     const out = new Map<number, string>()
     for (const [token, id] of (yield* Get.object(model, "vocab")).keys) {
-      const what = `has ${quote(token)}`
+      if (past.has(token)) continue
       if (!isId(id, size)) {
         const need = `a whole number below the model's vocabulary of ${size} is needed`
-        return yield* Get.bad(model, "vocab", `${what} at ${Get.show(id)}: ${need}`)
+        const state = `has ${quote(token)} at ${Get.show(id)}: ${need}`
+        return yield* Get.bad(model, "vocab", state)
       }
       if (out.has(id)) {
-        return yield* Get.bad(model, "vocab", `${what} and ${quote(out.get(id)!)} at ${id}`)
+        const state = `has ${quote(token)} and ${quote(out.get(id)!)} at ${id}`
+        return yield* Get.bad(model, "vocab", state)
       }
       out.set(id, token)
     }
@@ -43,13 +64,15 @@ const addLiterals = (
   tokenizer: Document,
   byId: Map<number, string>,
   types: Array<number>,
+  byteFallback: boolean,
 ): Read<void> =>
   Result.gen(function* () {
     const known = new Map([...byId].map(([id, token]) => [token, id]))
     let total = 0
     for (const added of yield* Get.objects(tokenizer, "added_tokens", [])) {
-      const id = yield* Get.integer(added, "id", { min: 0, max: types.length - 1 })
+      const id = yield* Get.integer(added, "id", { min: 0, max: Number.MAX_SAFE_INTEGER })
       const token = yield* Get.string(added, "content")
+      if (id >= types.length) continue
       for (const flag of ["single_word", "lstrip", "rstrip"]) {
         if (!(yield* Get.boolean(added, flag, false))) continue
         return yield* unsupported(`special token ${quote(token)}`, flag, "none of it")
@@ -65,16 +88,27 @@ const addLiterals = (
       }
       byId.set(id, token)
       known.set(token, id)
-      types[id] = (yield* Get.boolean(added, "special", false)) ? kinds.control : kinds.userDefined
+      const special = yield* Get.boolean(added, "special", false)
+      // Where spaces are written ▁ merges make such a token; as written, no text with spaces has it.
+      if (byteFallback && !special && token.includes(space)) continue
+      types[id] = special ? kinds.control : kinds.userDefined
     }
   })
 
-/** Reads the tokens; all ids are below `size`. */
-export const readTokens = (tokenizer: Document, model: Document, size: number): Read<Known> =>
+/** Reads the tokens; all ids are below `size`. With `byteFallback` some of them stand for bytes. */
+export const readTokens = (
+  tokenizer: Document,
+  model: Document,
+  size: number,
+  byteFallback: boolean,
+): Read<Known> =>
   Result.gen(function* () {
-    const byId = yield* readVocab(model, size)
+    const byId = yield* readVocab(model, size, yield* readPast(tokenizer, size))
     const types = new Array<number>(size).fill(kinds.normal)
-    yield* addLiterals(tokenizer, byId, types)
+    yield* addLiterals(tokenizer, byId, types, byteFallback)
+    for (const [id, token] of byteFallback ? byId : []) {
+      if (types[id] === kinds.normal && byteOf(token) !== undefined) types[id] = kinds.byte
+    }
     return {
       tokens: types.map((_, id) => byId.get(id) ?? ""),
       types,

@@ -8,7 +8,8 @@ import type { BadModelFile, UnsupportedModel } from "../../errors.ts"
 import * as Get from "../json/get.ts"
 import type { Document } from "../json/parse.ts"
 import type { Vocabulary } from "../tokenizer/vocabulary.ts"
-import { type Around, around, splits, unsupported } from "./pre.ts"
+import { checkModel, kindOf } from "./kind.ts"
+import { type Around, around, unsupported } from "./pre.ts"
 import { readMerges, readTokens } from "./tokens.ts"
 
 type Checked<A> = Result.Result<A, BadModelFile | UnsupportedModel>
@@ -20,28 +21,6 @@ export interface Files {
   readonly tokenizerConfig: Document | undefined
   readonly generationConfig: Document | undefined
 }
-
-/** Refuses what byte-level BPE as it is run here would leave out. */
-const checkModel = (tokenizer: Document, model: Document): Checked<void> =>
-  Result.gen(function* () {
-    const type = yield* Get.string(model, "type", "BPE")
-    if (type !== "BPE") return yield* unsupported("tokenizer", type, '"BPE"')
-    for (const flag of ["byte_fallback", "fuse_unk"]) {
-      if (yield* Get.boolean(model, flag, false)) {
-        return yield* unsupported("tokenizer", flag, "byte-level BPE")
-      }
-    }
-    for (const affix of ["continuing_subword_prefix", "end_of_word_suffix"]) {
-      if ((yield* Get.string(model, affix, "")) !== "") {
-        return yield* unsupported("tokenizer", affix, "byte-level BPE")
-      }
-    }
-    for (const [part, need] of [["normalizer", undefined], ["decoder", "ByteLevel"]] as const) {
-      if (!Get.has(tokenizer, part)) continue
-      const type = yield* Get.string(yield* Get.object(tokenizer, part), "type")
-      if (type !== need) return yield* unsupported(part, type, need ?? "none")
-    }
-  })
 
 /** Ids of `config.json` and its like: none, one or several. */
 const idsIn = (
@@ -109,21 +88,20 @@ export const read = (files: Files, size: number): Checked<Read> =>
   Result.gen(function* () {
     const { tokenizer, config, generationConfig } = files
     const model = yield* Get.object(tokenizer, "model")
-    yield* checkModel(tokenizer, model)
-    const cuts = yield* splits(tokenizer)
-    const known = yield* readTokens(tokenizer, model, size)
+    yield* checkModel(model)
+    const kind = yield* kindOf(tokenizer, model)
+    const known = yield* readTokens(tokenizer, model, size, kind === "letters")
     const said: Around | undefined = Get.has(tokenizer, "post_processor")
       ? yield* around(yield* Get.object(tokenizer, "post_processor"))
       : undefined
     const bos = yield* special(files, known.ids, "bos_token", size)
     const eos = yield* special(files, known.ids, "eos_token", size)
     const addBos = yield* isAdded(files, "add_bos_token", said?.before, bos, known.ids)
-    const ignoreMerges = yield* Get.boolean(model, "ignore_merges", false)
     return {
       tokens: known.tokens,
       types: known.types,
       merges: yield* readMerges(model, known.ids),
-      pre: { splits: cuts, ignoreMerges, addBos },
+      pre: kind === "letters" ? undefined : { ...kind, addBos },
       bos,
       eos,
       addBos,

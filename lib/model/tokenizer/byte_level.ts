@@ -8,6 +8,7 @@ import { Tokenizer as Encoder } from "@huggingface/tokenizers"
 import { Result } from "effect"
 import { type BadModelFile, UnsupportedModel } from "../../errors.ts"
 import * as Gguf from "../Gguf.ts"
+import { type Cut, cutter } from "./cut.ts"
 import { type Pre, pres } from "./pre.ts"
 import * as utf8 from "./utf8.ts"
 import { bad, type Coder, literalTokens, type Tokens, type Vocabulary } from "./vocabulary.ts"
@@ -51,10 +52,15 @@ const readPre = (from: Gguf.Metadata): Result.Result<Pre, BadModelFile | Unsuppo
     )
   })
 
+/** A text whose parts between literal tokens are composed. */
+const composed = (parts: ReturnType<Cut>, { tokens }: Tokens): string =>
+  parts.map((part) => typeof part === "number" ? tokens[part]! : part.normalize("NFC")).join("")
+
 /** How a byte-level vocabulary reads and writes text. */
 export const coder = (
-  { merges, pre, ...vocabulary }: Tokens & Pick<Vocabulary, "merges" | "pre">,
+  { merges, pre, ...vocabulary }: Tokens & Pick<Vocabulary, "merges"> & { readonly pre: Pre },
 ): Coder => {
+  const cut = cutter(literalTokens(vocabulary))
   const split = (Regex: string) => ({ type: "Split", pattern: { Regex }, behavior: "Isolated" })
   const encoder = new Encoder({
     added_tokens: literalTokens(vocabulary).map(([id, content]) => ({
@@ -63,7 +69,7 @@ export const coder = (
       special: true,
       normalized: false,
     })),
-    normalizer: null,
+    normalizer: pre.composes ? { type: "NFC" } : null,
     pre_tokenizer: {
       type: "Sequence",
       pretokenizers: [...pre.splits.map(split), { type: "ByteLevel", use_regex: false }],
@@ -81,7 +87,7 @@ export const coder = (
     addBos: pre.addBos,
     ids: (text) => encoder.encode(text, { add_special_tokens: false }).ids,
     bytes: utf8.unspell,
-    returns: (text) => [text],
+    returns: (text) => [pre.composes ? composed(cut(text), vocabulary) : text],
   }
 }
 

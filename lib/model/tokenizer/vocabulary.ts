@@ -40,12 +40,15 @@ export interface Ends {
   readonly addEos: boolean
 }
 
-/** A byte-level vocabulary: tokens, how they merge, and which begin and end a text. */
+/** A vocabulary whose pairs merge in the order of a list, and which tokens begin and end a text. */
 export interface Vocabulary extends Tokens, Ends {
   /** Pairs, the first to merge first. */
   readonly merges: ReadonlyArray<readonly [left: string, right: string]>
-  /** How a text is cut before pairs merge. */
-  readonly pre: Pre
+  /**
+   * How a text is cut before its bytes merge. Undefined: not at all, its letters merge, and one without a token
+   * is bytes, a token each.
+   */
+  readonly pre: Pre | undefined
 }
 
 /** The token types that matter here. */
