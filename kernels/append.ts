@@ -3,7 +3,7 @@ import { source } from "./append.wgsl.ts"
 import { type Family, family } from "./family.ts"
 import { fold } from "./grid.ts"
 import { bitsOf } from "./half.ts"
-import { address, perWord, type Pool, pools, store } from "./pool.ts"
+import { address, type Pool, pools, store, width } from "./pool.ts"
 
 const spec = {
   name: "append",
@@ -38,7 +38,7 @@ export const append: Family<typeof spec, Pool> = family(spec, pools, {
   twin: (dtype) => ({ rows, entries, copies, pool }, params, axes) => {
     const { heads, dim } = axes
     const bits = bitsOf(rows)
-    const width = Math.ceil(dim / perWord[dtype]) * perWord[dtype]
+    const size = width(dtype, dim)
     for (let e = 0; e < axes.entries; e++) {
       const row = params.rowBase + entries[2 * e]!
       for (let head = 0; head < heads; head++) {
@@ -49,7 +49,7 @@ export const append: Family<typeof spec, Pool> = family(spec, pools, {
     for (let c = 0; c < axes.copies; c++) {
       for (let head = 0; head < heads; head++) {
         const from = address(params, copies[2 * c]!, head)
-        pool.copyWithin(address(params, copies[2 * c + 1]!, head), from, from + width)
+        pool.copyWithin(address(params, copies[2 * c + 1]!, head), from, from + size)
       }
     }
   },

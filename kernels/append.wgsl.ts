@@ -1,34 +1,43 @@
-/** append.wgsl: one thread a word of a row. @module */
+/** append.wgsl: one thread a word of a row, or a row of int8. @module */
 import { threadOf } from "./grid.ts"
 import { halfBits } from "./half.ts"
+import { rows } from "./int8.ts"
 import { wgslType } from "./kernel.ts"
 import { addressOf, perWord, type Pool } from "./pool.ts"
 
-// Word `word` of the row of `rows` that begins at element `first`; past the end of an odd row is zero.
-const wordOf = {
-  f32: /* wgsl */ `
-fn word_of(first: u32, word: u32) -> f32 { return rows[first + word]; }
-`,
-  half: /* wgsl */ `
+// `parts_of_row` is how many threads a row has. They write the row of `rows` that begins at element `first`, or copy the
+// one at word `source` of the pool, to word `to`.
+const words = /* wgsl */ `
+fn parts_of_row() -> u32 { return (params.dim + PER_WORD - 1u) / PER_WORD; }
+fn write_part(first: u32, to: u32, word: u32) { pool[to + word] = word_of(first, word); }
+fn copy_part(source: u32, to: u32, word: u32) { pool[to + word] = pool[source + word]; }
+`
+
+// Past the end of an odd row is zero.
+const half = /* wgsl */ `
 fn word_of(first: u32, word: u32) -> u32 {
   let i = 2u * word;
   let low = half_bits(rows[first + i]);
   if (i + 1u == params.dim) { return low; }
   return low | (half_bits(rows[first + i + 1u]) << 16u);
 }
-`,
-}
+`
 
-const words: Readonly<Record<Pool, string>> = {
-  f32: wordOf.f32,
-  f16: halfBits.f16 + wordOf.half,
-  bf16: halfBits.bf16 + wordOf.half,
+const stores: Readonly<Record<Pool, string>> = {
+  f32: /* wgsl */ `
+fn word_of(first: u32, word: u32) -> f32 { return rows[first + word]; }
+` + words,
+  f16: halfBits.f16 + half + words,
+  bf16: halfBits.bf16 + half + words,
+  int8: rows,
 }
 
 /** The shader for a pool stored as `D`. */
 export const source = (D: Pool): string =>
   /* wgsl */ `
-// append.wgsl: writes rows into slots of a pool and copies other slots, each thread a whole 32-bit word
+// append.wgsl: writes rows into slots of a pool and copies other slots, each thread ${
+    D === "int8" ? "a row" : "a whole 32-bit word"
+  }
 //
 // grid      fold((entries + copies) · heads · dim)        workgroup (WG, 1, 1)
 // reads     rows f32[rows, heads, dim]
@@ -49,24 +58,24 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> pool: array<${wgslType(D)}>;
 @group(0) @binding(4) var<uniform> params: Params;
 const PER_WORD = ${perWord[D]}u;
-${words[D].trim()}
+${stores[D].trim()}
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = thread_of(id, groups);
-  let words = (params.dim + PER_WORD - 1u) / PER_WORD;
-  if (i >= (params.entries + params.copies) * params.heads * words) { return; }
-  let word = i % words;
-  let head = (i / words) % params.heads;
-  let entry = i / (words * params.heads);
+  let parts = parts_of_row();
+  if (i >= (params.entries + params.copies) * params.heads * parts) { return; }
+  let part = i % parts;
+  let head = (i / parts) % params.heads;
+  let entry = i / (parts * params.heads);
   if (entry < params.entries) {
     let row = params.row_base + entries[2u * entry];
     let to = address(entries[2u * entry + 1u], head) / PER_WORD;
-    pool[to + word] = word_of((row * params.heads + head) * params.dim, word);
+    write_part((row * params.heads + head) * params.dim, to, part);
   } else {
     let copy = entry - params.entries;
     let source = address(copies[2u * copy], head) / PER_WORD;
     let to = address(copies[2u * copy + 1u], head) / PER_WORD;
-    pool[to + word] = pool[source + word];
+    copy_part(source, to, part);
   }
 }
 ` + addressOf + threadOf

@@ -6,9 +6,8 @@
  * @module
  */
 import { LSE_EMPTY } from "./constants.ts"
-import { bf16, f16 } from "./half.ts"
 import type { ArrayOf } from "./kernel.ts"
-import { address, type Place, type Pool } from "./pool.ts"
+import { address, type Place, type Pool, widen } from "./pool.ts"
 
 /** What a token sees: positions `first` … `sinks` − 1 and `start` … `position`; none if first > position. */
 export interface Sight {
@@ -38,19 +37,6 @@ export const union = (sights: ReadonlyArray<Sight>): Sight => ({
   start: Math.min(...sights.map((s) => s.start)),
   position: Math.max(...sights.map((s) => s.position)),
 })
-
-type Widen = (pool: ArrayOf[Pool], at: number, n: number, to: Float32Array, start: number) => void
-
-const halves = (values: Float32Array): Widen => (pool, at, n, to, start) => {
-  for (let i = 0; i < n; i++) to[start + i] = values[pool[at + i]!]!
-}
-
-/** Elements of a pool as f32, which holds all of its dtypes exactly. */
-const widen: Readonly<Record<Pool, Widen>> = {
-  f32: (pool, at, n, to, start) => to.set(pool.subarray(at, at + n), start),
-  f16: halves(f16),
-  bf16: halves(bf16),
-}
 
 /** Brings the rows of what is seen together: position p to row `p − first` of `to`. */
 export const fetch = (

@@ -1,14 +1,14 @@
 /** cast.wgsl: one thread an element, or a word of two. @module */
 import { threadOf } from "./grid.ts"
 import { halfBits } from "./half.ts"
-import { type DType, type Tiled, wgslType } from "./kernel.ts"
+import { type DType, type Scaled, type Tiled, wgslType } from "./kernel.ts"
 import { load } from "./load.wgsl.ts"
 
 /** What f32 is made into: blocks are quantised by tools that make model files, not here. */
 export type Into = "f16" | "bf16" | "i32" | "u32"
 
 /** The shader from `D` to f32. */
-export const toSource = (D: Exclude<DType, Tiled>): string =>
+export const toSource = (D: Exclude<DType, Tiled | Scaled>): string =>
   /* wgsl */ `
 // to_f32.wgsl: out[i] = f32(x[i])
 //

@@ -1,9 +1,8 @@
 /** Reads rows of a pool by slot. @module */
-import { decode } from "./decode.ts"
 import { type Family, family } from "./family.ts"
 import { source } from "./gather.wgsl.ts"
 import { fold } from "./grid.ts"
-import { address, type Pool, pools } from "./pool.ts"
+import { address, type Pool, pools, widen } from "./pool.ts"
 
 const spec = {
   name: "gather",
@@ -31,11 +30,10 @@ export const gather: Family<typeof spec, Pool> = family(spec, pools, {
   source,
   grid: ({ tokens, heads, dim }, { WG }) => fold(tokens * heads * dim, WG),
   twin: (dtype) => ({ pool, slots, out }, params, { tokens, heads, dim }) => {
-    const row = new Float64Array(dim)
     for (let t = 0; t < tokens; t++) {
       for (let head = 0; head < heads; head++) {
-        decode[dtype](pool, address(params, slots[t]!, head), dim, row, 0)
-        out.set(row, ((params.rowBase + t) * heads + head) * dim)
+        const to = ((params.rowBase + t) * heads + head) * dim
+        widen[dtype](pool, address(params, slots[t]!, head), dim, out, to)
       }
     }
   },

@@ -1,7 +1,7 @@
 /** gather.wgsl: one thread an element. @module */
 import { threadOf } from "./grid.ts"
 import { wgslType } from "./kernel.ts"
-import { load } from "./load.wgsl.ts"
+import { loadRow } from "./load.wgsl.ts"
 import { addressOf, type Pool } from "./pool.ts"
 
 /** The shader for a pool stored as `D`. */
@@ -30,6 +30,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let width = params.heads * params.dim;
   if (i >= params.tokens * width) { return; }
   let row = address(slots[i / width], (i / params.dim) % params.heads);
-  out[params.row_base * width + i] = pool_at(row + i % params.dim);
+  out[params.row_base * width + i] = pool_in(row, i % params.dim);
 }
-` + load("pool", D) + addressOf + threadOf
+` + loadRow("pool", D) + addressOf + threadOf

@@ -17,10 +17,13 @@ export type Quantised = "q8_0" | "q4_0" | "q4_1" | "q5_0" | "q4_K" | "q6_K"
 /** Weights in tiles of 32 rows, in the order in which register kernels read them (`tile.ts`). */
 export type Tiled = `${"f16" | "bf16" | Quantised}_tiled`
 
-/** How an element is stored. */
-export type DType = Scalar | Quantised | Tiled
+/** Rows of a cache: signed bytes, each row under a scale of its own (`int8.ts`). An element is a byte. */
+export type Scaled = "int8"
 
-/** The typed array a twin sees: f16 and bf16 are raw bits, quantised blocks are raw bytes, tiles are words. */
+/** How an element is stored. */
+export type DType = Scalar | Quantised | Tiled | Scaled
+
+/** The typed array a twin sees: f16 and bf16 are raw bits, quantised blocks and int8 rows are raw bytes, tiles are words. */
 export interface ArrayOf {
   readonly f32: Float32Array
   readonly f16: Uint16Array
@@ -33,6 +36,7 @@ export interface ArrayOf {
   readonly q5_0: Uint8Array
   readonly q4_K: Uint8Array
   readonly q6_K: Uint8Array
+  readonly int8: Uint8Array
   readonly f16_tiled: Uint32Array
   readonly bf16_tiled: Uint32Array
   readonly q8_0_tiled: Uint32Array

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import type { DType, Quantised, Tiled } from "./kernel.ts"
+import type { DType, Quantised, Scaled, Tiled } from "./kernel.ts"
+import type { Pool } from "./pool.ts"
 
 const bytesOf = (name: string): string => /* wgsl */ `
 fn ${name}_byte(at: u32) -> u32 { return (${name}[at / 4u] >> (8u * (at % 4u))) & 0xffu; }
@@ -81,7 +82,7 @@ fn ${name}_at(i: u32) -> f32 {
 }
 
 /** Text of `fn <name>_at(i: u32) -> f32` for the storage binding `name` of a dtype. */
-export const load = (name: string, dtype: Exclude<DType, Tiled>): string => {
+export const load = (name: string, dtype: Exclude<DType, Tiled | Scaled>): string => {
   switch (dtype) {
     case "f32":
       return `\nfn ${name}_at(i: u32) -> f32 { return ${name}[i]; }\n`
@@ -100,3 +101,18 @@ fn ${name}_at(i: u32) -> f32 { return bitcast<f32>((${name}[i / 2u] >> (16u * (i
       return bytesOf(name) + quantised[dtype](name)
   }
 }
+
+/**
+ * Text of `fn <name>_in(row: u32, i: u32) -> f32` for the pool `name`: element i of the row that begins at
+ * element `row`. int8 is described in int8.ts.
+ */
+export const loadRow = (name: string, dtype: Pool): string =>
+  dtype === "int8"
+    ? `
+fn ${name}_in(row: u32, i: u32) -> f32 {
+  let four = ${name}[row / 4u + 1u + i / 4u];
+  return f32(bitcast<i32>(four << (24u - 8u * (i % 4u))) >> 24u) * bitcast<f32>(${name}[row / 4u]);
+}
+`
+    : `${load(name, dtype)}fn ${name}_in(row: u32, i: u32) -> f32 { return ${name}_at(row + i); }
+`

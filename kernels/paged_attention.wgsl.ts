@@ -2,7 +2,7 @@
 import { LSE_EMPTY_WGSL } from "./constants.ts"
 import { threadOf } from "./grid.ts"
 import { wgslType } from "./kernel.ts"
-import { load } from "./load.wgsl.ts"
+import { loadRow } from "./load.wgsl.ts"
 import type { Pool } from "./pool.ts"
 
 /** The shader for pools stored as `D`. */
@@ -83,7 +83,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     let key = key_of(block, offset, key_head);
     let value = value_of(block, offset, value_head);
     var score = 0.0;
-    for (var d = 0u; d < params.key_dim; d++) { score += q[query + d] * keys_at(key + d); }
+    for (var d = 0u; d < params.key_dim; d++) { score += q[query + d] * keys_in(key, d); }
     score = capped(score * params.scale);
     if (score > most) {
       if (sum > 0.0) {
@@ -95,10 +95,10 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     }
     let weight = exp(score - most);
     sum += weight;
-    for (var d = 0u; d < params.value_dim; d++) { out[result + d] += weight * values_at(value + d); }
+    for (var d = 0u; d < params.value_dim; d++) { out[result + d] += weight * values_in(value, d); }
   }
   if (sum == 0.0) { lse[i] = LSE_EMPTY; return; }
   for (var d = 0u; d < params.value_dim; d++) { out[result + d] /= sum; }
   lse[i] = most + log(sum);
 }
-` + load("keys", D) + load("values", D) + threadOf
+` + loadRow("keys", D) + loadRow("values", D) + threadOf

@@ -6,13 +6,14 @@ import type { Shape } from "./split_attention.ts"
 /** How a shader reads a pool: what one load brings. Strides and bases are multiples of `elements`. */
 export const wide: {
   readonly [D in Shape["dtype"]]: {
-    readonly type: "vec4f" | "vec4u"
+    readonly type: "vec4f" | "vec4u" | "u32"
     readonly elements: number
   }
 } = {
   f32: { type: "vec4f", elements: 4 },
   f16: { type: "vec4u", elements: 8 },
   bf16: { type: "vec4u", elements: 8 },
+  int8: { type: "u32", elements: 4 }, // the scale before a row leaves it no longer loads
 }
 
 /** `n` pieces of text, each on lines of its own. */
@@ -42,6 +43,30 @@ const row: {
     "vec4f(unpack2x16float(word.z), unpack2x16float(word.w))",
   ),
   bf16: halves(bf16("xy"), bf16("zw")),
+  int8: (from, at, n, use) =>
+    lines(n, (i) => `      x = bytes(${from}[${at} + ${i + 1}u]);${use(i)}`),
+}
+
+/** What is still to be multiplied with what a row gave, once for all of it. */
+const unscaled = { functions: "", scale: () => "" }
+const scales: {
+  readonly [D in Shape["dtype"]]: {
+    readonly functions: string
+    readonly scale: (from: string, at: string) => string
+  }
+} = {
+  f32: unscaled,
+  f16: unscaled,
+  bf16: unscaled,
+  int8: {
+    functions: /* wgsl */ `
+// Four signed bytes; \`unpack4xI8\` is a language feature that not every device has.
+fn bytes(word: u32) -> vec4f {
+  return vec4f(bitcast<vec4i>(vec4u(word) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u));
+}
+`,
+    scale: (from, at) => ` * bitcast<f32>(${from}[${at}])`,
+  },
 }
 
 /** Text that a thread of one token needs otherwise than a thread of two. */
@@ -121,6 +146,9 @@ export const source = ({ dtype, keyDim, valueDim, heads, rows, softCap }: Shape)
   const { type, elements } = wide[dtype]
   const strip = strips[rows]
   const cap = softCap ? caps.capped : caps.plain
+  const { functions, scale } = scales[dtype]
+  const [keyScale, valueScale] = [scale("keys", "key"), scale("values", "value")]
+  const factor = valueScale === "" ? "w" : "v"
   const [keyFours, valueFours, queries] = [keyDim / 4, valueDim / 4, rows * heads]
   const tokenOf = (a: number): number => Math.floor(a / heads)
   const each = (piece: (a: number) => string): string =>
@@ -141,19 +169,22 @@ ${lines(queries, (a) => `      s${a} = vec4f();`)}
 ${row[dtype]("keys", "key", keyFours, (i) => each((a) => ` s${a} = fma(q${a}_${i}, x, s${a});`))}
 ${
     lines(queries, (a) => {
-      const score = cap.of(`(s${a}.x + s${a}.y) + (s${a}.z + s${a}.w)`)
+      const sum = `(s${a}.x + s${a}.y) + (s${a}.z + s${a}.w)`
+      const score = cap.of(keyScale === "" ? sum : `(${sum})${keyScale}`)
       return `      let score${a} = ${strip.score(tokenOf(a), score)};
       let top${a} = max(most${a}, score${a});
       let keep${a} = exp2(most${a} - top${a});
       let w${a} = ${strip.weight(tokenOf(a), `exp2(score${a} - top${a})`)};
       sum${a} = sum${a} * keep${a} + w${a};
-      most${a} = top${a};`
+      most${a} = top${a};${valueScale === "" ? "" : `\n      let v${a} = w${a}${valueScale};`}`
     })
   }
 ${
     row[dtype]("values", "value", valueFours, (i) =>
       strip.values + each((a) =>
-        ` o${a}_${i} = fma(vec4f(w${a}), ${strip.value(tokenOf(a))}, o${a}_${i} * keep${a});`
+        ` o${a}_${i} = fma(vec4f(${factor}${a}), ${
+          strip.value(tokenOf(a))
+        }, o${a}_${i} * keep${a});`
       ))
   }
       key += params.key_slot_stride / WIDE;
@@ -221,7 +252,7 @@ fn sight(token: u32, split: u32) -> Sight {
   let sinks = select(0u, min(params.sinks, start), split == 0u);
   return Sight(table, first, sinks, begin, min(end, base + split * part + part));
 }
-${strip.functions}${cap.functions}
+${strip.functions}${cap.functions}${functions}
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = thread_of(id, groups);

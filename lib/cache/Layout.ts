@@ -4,11 +4,19 @@
  * @module
  */
 import { Result } from "effect"
+import { width } from "../../kernels/pool.ts"
 import { InvalidArgument } from "../errors.ts"
 import * as DTypes from "../tensor/DType.ts"
 
-/** What keys and values can be stored in. */
-export type Storage = "f32" | "f16" | "bf16"
+/**
+ * What keys and values can be stored in. `int8` is signed bytes, each row of a head under an f32 scale of its
+ * own: max |x| / 127. A row is quantised once, as it is placed, and dequantised as kernels read it; copies of
+ * blocks move its bits.
+ */
+export type Storage = "f32" | "f16" | "bf16" | "int8"
+
+/** What rows are given in: as they are stored, but f32 where storing quantises them. */
+export type Given = Exclude<Storage, "int8">
 
 /** Which half of the cache. */
 export type Kind = "keys" | "values"
@@ -68,8 +76,14 @@ export interface Options {
   readonly placement?: Placement
 }
 
-/** Where one layer's keys or values lie: element (slot, head, i) of pool `pool` is at
- * `base + ⌊slot / blockSize⌋ · block + head · head + (slot mod blockSize) · slot + i`. */
+/**
+ * Where one layer's keys or values lie: the row of (slot, head) in pool `pool` begins at element
+ * `base + ⌊slot / blockSize⌋ · block + head · head + (slot mod blockSize) · slot`, always a whole word.
+ *
+ * An element is what the dtype says, and a byte of int8: there the four bytes of the scale come first, at the
+ * row's own address, and element i is at 4 + i. So one address serves both, whatever the placement, and a row
+ * that moves takes its scale along.
+ */
 export interface Strides {
   readonly pool: number
   readonly base: number
@@ -161,8 +175,8 @@ export const half = (layout: Layout, kind: Kind): { heads: number; dim: number }
     ? { heads: layout.keyHeads, dim: layout.keyDim }
     : { heads: layout.valueHeads, dim: layout.valueDim }
 
-/** A row of 16-bit elements is padded to whole words, so that no two threads share one. */
-const padded = (layout: Layout, dim: number): number => layout.dtype === "f32" ? dim : dim + dim % 2
+/** What rows of this layout are given in. */
+export const givenAs = ({ dtype }: Layout): Given => dtype === "int8" ? "f32" : dtype
 
 /** How many pools the layout needs. */
 export const numPools = (layout: Layout): number => {
@@ -180,35 +194,35 @@ export const numPools = (layout: Layout): number => {
 export const strides = (layout: Layout, layer: number, kind: Kind): Strides => {
   const { blockSize } = layout
   const { heads, dim } = half(layout, kind)
-  const width = padded(layout, dim)
+  const size = width(layout.dtype, dim)
   const second = kind === "values" ? 1 : 0
   switch (layout.placement) {
     case "perLayer":
       return {
         pool: 2 * layer + second,
         base: 0,
-        block: heads * blockSize * width,
-        head: blockSize * width,
-        slot: width,
+        block: heads * blockSize * size,
+        head: blockSize * size,
+        slot: size,
       }
     case "interleaved":
       return {
         pool: layer,
-        base: second * width,
-        block: blockSize * 2 * heads * width,
-        head: 2 * width,
-        slot: 2 * heads * width,
+        base: second * size,
+        block: blockSize * 2 * heads * size,
+        head: 2 * size,
+        slot: 2 * heads * size,
       }
     case "fused": {
       const group = groupOf(layout, layer)
       const { layers } = layout.groups[group]!
-      const plane = blockSize * heads * width
+      const plane = blockSize * heads * size
       return {
         pool: group,
         base: (second * layers.length + layers.indexOf(layer)) * plane,
         block: 2 * layers.length * plane,
-        head: width,
-        slot: heads * width,
+        head: size,
+        slot: heads * size,
       }
     }
   }
@@ -233,7 +247,7 @@ export const poolElements = (
 export const blockBytes = (layout: Layout, group: number): number => {
   const row = (kind: Kind): number => {
     const { heads, dim } = half(layout, kind)
-    return heads * padded(layout, dim)
+    return heads * width(layout.dtype, dim)
   }
   const elements = layout.groups[group]!.layers.length * layout.blockSize *
     (row("keys") + row("values"))

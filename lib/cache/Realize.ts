@@ -20,7 +20,7 @@ const halves: ReadonlyArray<Layout.Kind> = ["keys", "values"]
 const parts = (
   rows: Rows | Combined,
 ): ReadonlyArray<
-  readonly [kinds: ReadonlyArray<Layout.Kind>, given: Tensor.Tensor<Layout.Storage, string>]
+  readonly [kinds: ReadonlyArray<Layout.Kind>, given: Tensor.Tensor<Layout.Given, string>]
 > =>
   "combined" in rows
     ? [[halves, rows.combined]]

@@ -8,19 +8,19 @@ import { Keep, type Keeper } from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
 import type { Arena } from "./Arena.ts"
 import type { Claim } from "./Claim.ts"
-import type { Storage } from "./Layout.ts"
+import type { Given } from "./Layout.ts"
 import type { Owner } from "./Owner.ts"
 import * as Table from "./Table.ts"
 
-/** Keys and values of new tokens, in all layers, stored as the arena stores them. */
+/** Keys and values of new tokens, in all layers, stored as the arena stores them; f32 where it stores int8. */
 export interface Rows {
-  readonly keys: Tensor<Storage, "layers tokens keyHeads keyDim">
-  readonly values: Tensor<Storage, "layers tokens valueHeads valueDim">
+  readonly keys: Tensor<Given, "layers tokens keyHeads keyDim">
+  readonly values: Tensor<Given, "layers tokens valueHeads valueDim">
 }
 
 /** The same in one tensor, key head h at 2h and value head h at 2h + 1, for arenas placed `interleaved`. */
 export interface Combined {
-  readonly combined: Tensor<Storage, "layers tokens combinedHeads dim">
+  readonly combined: Tensor<Given, "layers tokens combinedHeads dim">
 }
 
 /** One write of `count` rows at position `at` over `base`. Internal. */
@@ -57,7 +57,7 @@ export interface KvCache extends Keeper {
 export const endOf = (node: Node, kept: number = node.count): number =>
   Math.max(node.base!.length, node.at + kept)
 
-function* owedRows(this: KvCache): Iterable<Tensor<Storage, string>> {
+function* owedRows(this: KvCache): Iterable<Tensor<Given, string>> {
   for (let { node } = this; node.tables === undefined; node = node.base!.node) {
     if (node.rows !== undefined) yield* Object.values(node.rows)
   }

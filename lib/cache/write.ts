@@ -4,7 +4,7 @@ import { dual } from "effect/Function"
 import { CapacityExceeded, DTypeMismatch, InvalidArgument, ShapeMismatch } from "../errors.ts"
 import type { Tensor } from "../tensor/value.ts"
 import type { Arena } from "./Arena.ts"
-import type { Storage } from "./Layout.ts"
+import * as Layout from "./Layout.ts"
 import { type Combined, type KvCache, nodeOf, type Rows, view } from "./value.ts"
 
 /** What pure writes may fail with. */
@@ -30,7 +30,8 @@ const rowsError = (
   { layout }: Arena,
   rows: Rows | Combined,
 ): ShapeMismatch | DTypeMismatch | InvalidArgument | undefined => {
-  const { layers, keyHeads, keyDim, valueHeads, valueDim, dtype, placement } = layout
+  const { layers, keyHeads, keyDim, valueHeads, valueDim, placement } = layout
+  const dtype = Layout.givenAs(layout)
   if ("combined" in rows && placement !== "interleaved") {
     const need = `"interleaved", which combined rows are placed as`
     return new InvalidArgument({ name: "the placement", value: placement, need })
@@ -41,7 +42,7 @@ const rowsError = (
     values: { layers, tokens, valueHeads, valueDim },
     combined: { layers, tokens, combinedHeads: 2 * keyHeads, dim: keyDim },
   }
-  const given: ReadonlyArray<readonly [keyof typeof needs, Tensor<Storage, string>]> =
+  const given: ReadonlyArray<readonly [keyof typeof needs, Tensor<Layout.Given, string>]> =
     "combined" in rows
       ? [["combined", rows.combined]]
       : [["keys", rows.keys], ["values", rows.values]]
@@ -112,6 +113,8 @@ export const write: {
 
 /**
  * The cache with these tokens after its own; `self` stays as it is. Touches no device. O(1).
+ * Rows are as the arena stores them, and f32 where it stores int8, else `DTypeMismatch`: int8 is made of them
+ * once, as they are placed. What `gather` reads of it is exact, so appended again it gives the same bits.
  * A linear chain of appends never copies; a fork copies at most `blockSize − 1` slots, once.
  *
  * @example

@@ -1,7 +1,7 @@
 /** Dtypes: their sizes and their typed arrays. @module */
-import type { ArrayOf, DType, Quantised, Scalar, Tiled } from "../../kernels/kernel.ts"
+import type { ArrayOf, DType, Quantised, Scalar, Scaled, Tiled } from "../../kernels/kernel.ts"
 
-export type { ArrayOf, DType, Quantised, Scalar, Tiled }
+export type { ArrayOf, DType, Quantised, Scalar, Scaled, Tiled }
 
 /** Elements stored together, and the bytes they take. */
 export interface Format {
@@ -32,6 +32,7 @@ export const formats: { readonly [D in DType]: Format } = {
   q5_0_tiled: { elements: 1024, bytes: 704 },
   q4_K_tiled: { elements: 8192, bytes: 4608 },
   q6_K_tiled: { elements: 8192, bytes: 6720 },
+  int8: { elements: 1, bytes: 1 }, // a scale of a row is four of them
 }
 
 /** Bytes of `count` elements, not rounded up; `count` is a multiple of the format's elements. */

@@ -4,14 +4,14 @@ import { type From, fromF32, type Into, toF32 } from "../../kernels/cast.ts"
 import { workgroup } from "../../kernels/grid.ts"
 import type { ShapeMismatch } from "../errors.ts"
 import { wholeBlocks } from "./blocks.ts"
-import type { ArrayOf, DType, Tiled } from "./DType.ts"
+import type { ArrayOf, DType, Scaled, Tiled } from "./DType.ts"
 import * as Recording from "./Recording.ts"
 import type * as Shape from "./Shape.ts"
 import type { Op, Tensor } from "./value.ts"
 
-/** What a dtype converts to: everything but tiles to f32, f32 to every unquantised one. */
+/** What a dtype converts to: everything but tiles and rows under scales to f32, f32 to every unquantised one. */
 export type CastTo<D extends DType> = [D] extends ["f32"] ? Into | "f32"
-  : [Extract<D, Tiled>] extends [never] ? "f32"
+  : [Extract<D, Tiled | Scaled>] extends [never] ? "f32"
   : never
 
 /** The plain function under `cast`. */

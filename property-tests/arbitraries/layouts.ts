@@ -43,7 +43,7 @@ export const layout: fc.Arbitrary<Layout.Options> = fc.record({
   sizes,
   grouping: fc.constantFrom(...groupings),
   blockSize: fc.constantFrom(1, 2, 3, 5, 16, capacity),
-  dtype: fc.constantFrom("f32", "f16", "bf16"),
+  dtype: fc.constantFrom("f32", "f16", "bf16", "int8"),
 }).map(({ sizes, grouping, blockSize, dtype }) => ({
   ...sizes,
   ...grouping,

@@ -27,6 +27,9 @@ const shapes = [
   { dim: 80, group: 1, dtype: "f16", most: 20 },
   { dim: 128, group: 8, dtype: "bf16", most: 1 },
   { dim: 256, group: 1, dtype: "f32", most: 20 },
+  { dim: 7, group: 2, dtype: "int8", most: 20 },
+  { dim: 64, group: 3, dtype: "int8", most: 1 },
+  { dim: 36, group: 4, dtype: "int8", most: 20, softCap: 5 },
 ] as const
 type Shape = typeof shapes[number]
 
@@ -102,8 +105,9 @@ const both = (
             keyDim: dim,
           }, floats(from, length * kvHeads * dim))
         const [k, v] = [yield* upload(seed + 2 * i + 1), yield* upload(seed + 2 * i + 2)]
+        const given = Layout.givenAs(layout)
         const made = yield* Program.run(
-          Effect.all({ keys: Tensor.cast(k, dtype), values: Tensor.cast(v, dtype) }),
+          Effect.all({ keys: Tensor.cast(k, given), values: Tensor.cast(v, given) }),
         )
         const values = Tensor.rename(
           Tensor.rename(made.values, "keyHeads", "valueHeads"),

@@ -17,7 +17,7 @@ const problems = fc.record({
   group: fc.integer({ min: 1, max: 16 }),
   keyDim: dims,
   valueDim: fc.option(dims, { nil: undefined }),
-  dtype: fc.constantFrom("f32", "f16", "bf16"),
+  dtype: fc.constantFrom("f32", "f16", "bf16", "int8"),
   batch: fc.integer({ min: 1, max: 9 }),
   queries: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 600 })),
   contextLen: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 100_000 })),

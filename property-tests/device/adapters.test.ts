@@ -2,6 +2,7 @@
 import assert from "node:assert/strict"
 import { Effect, Fiber, Result, Stream } from "effect"
 import { Arena, Attention, Gpu, KvCache, Layout, Lease, Llama, Program, Tensor } from "../../mod.ts"
+import { dequantised, quantised } from "../models/int8.ts"
 import { everywhere } from "./everywhere.ts"
 
 const wave = (n: number, seed: number): Float32Array =>
@@ -27,7 +28,7 @@ const rows = (tokens: number, seed: number) =>
 
 const stored = Effect.fnUntraced(function* (
   { keys, values }: Effect.Success<ReturnType<typeof rows>>,
-  dtype: Layout.Storage,
+  dtype: Layout.Given,
 ) {
   if (dtype === "f32") return { keys, values }
   return yield* Program.run(Effect.all({
@@ -36,19 +37,29 @@ const stored = Effect.fnUntraced(function* (
   }))
 })
 
+/** Keys `[…, keyDim]` as an arena holds them. */
+const held = (keys: Float32Array, dtype: Layout.Storage): Float32Array => {
+  if (dtype !== "int8") return keys
+  const out = new Float32Array(keys.length)
+  for (let at = 0; at < keys.length; at += shape.keyDim) {
+    out.set(dequantised(quantised([...keys.subarray(at, at + shape.keyDim)])), at)
+  }
+  return out
+}
+
 everywhere(
   "KvCache.gather() gives what was appended, on forks and after a copied block",
   () =>
     Effect.gen(function* () {
-      for (const dtype of ["f32", "f16", "bf16"] as const) {
+      for (const dtype of ["f32", "f16", "bf16", "int8"] as const) {
         yield* Effect.scoped(Effect.gen(function* () {
           const layout = yield* Effect.fromResult(Layout.make({ ...shape, blockSize: 5, dtype }))
           const arena = yield* Arena.make(layout, 12)
           const [a, b, c] = [yield* rows(7, 1), yield* rows(4, 2), yield* rows(3, 3)]
           const [sa, sb, sc] = [
-            yield* stored(a, dtype),
-            yield* stored(b, dtype),
-            yield* stored(c, dtype),
+            yield* stored(a, Layout.givenAs(layout)),
+            yield* stored(b, Layout.givenAs(layout)),
+            yield* stored(c, Layout.givenAs(layout)),
           ]
           yield* Lease.scoped(arena)(Effect.gen(function* () {
             const [left, right] = yield* Effect.fromResult(Result.gen(function* () {
@@ -64,7 +75,7 @@ everywhere(
                 const wide = part.keys.dtype === "f32"
                   ? part.keys as Tensor.Tensor<"f32", string>
                   : yield* Program.run(Tensor.cast(part.keys, "f32"))
-                const want = yield* Gpu.read(wide)
+                const want = held(yield* Gpu.read(wide), dtype)
                 const tokens = part.keys.shape[1]!
                 for (let layer = 0; layer < 2; layer++) {
                   const at = (layer * cache.length + position) * 12

@@ -21,6 +21,7 @@ const members = values.flatMap((value) =>
 // Kernels that are made for a shape: some of them.
 const shaped = [
   splitAttention({ dtype: "f32", keyDim: 8, valueDim: 4, heads: 2, rows: 1, softCap: false }),
+  splitAttention({ dtype: "int8", keyDim: 4, valueDim: 8, heads: 1, rows: 1, softCap: false }),
   splitAttention({ dtype: "f16", keyDim: 8, valueDim: 16, heads: 2, rows: 2, softCap: true }),
 ]
 const kernels = [...values, ...members, ...shaped].filter(isKernel)

@@ -5,22 +5,23 @@ import { append } from "../../kernels/append.ts"
 import { gather } from "../../kernels/gather.ts"
 import { type Place, type Pool, pools } from "../../kernels/pool.ts"
 import { property } from "./harness.ts"
-import { decoded, floats, halves, seed, stored, upTo } from "./values.ts"
+import { packed, poisoned, unpacked, widthOf } from "./stored.ts"
+import { floats, seed, upTo } from "./values.ts"
 
-/** A pool of some blocks with its axes in any order; two elements of each row are padding where 16 bits need one. */
+/** A pool of some blocks with its axes in any order. */
 const layouts = fc.record({
   blocks: upTo(5),
   blockSize: upTo(6),
   heads: upTo(4),
   dim: upTo(9),
-  base: fc.constantFrom(0, 2, 6),
+  base: fc.constantFrom(0, 4, 12),
   order: fc.shuffledSubarray(["block", "head", "slot"] as const, { minLength: 3 }),
   seed,
 })
 type Layout = typeof layouts extends fc.Arbitrary<infer T> ? T : never
 
-const placed = ({ blocks, blockSize, heads, dim, base, order }: Layout) => {
-  const width = dim + dim % 2
+const placed = (dtype: Pool, { blocks, blockSize, heads, dim, base, order }: Layout) => {
+  const width = widthOf(dtype, dim)
   const sizes = { block: blocks, head: heads, slot: blockSize }
   const stride = (axis: "block" | "head" | "slot") =>
     order.slice(order.indexOf(axis) + 1).reduce((product, inner) => product * sizes[inner], width)
@@ -34,7 +35,7 @@ const placed = ({ blocks, blockSize, heads, dim, base, order }: Layout) => {
   const at = (slot: number, head: number) =>
     base + Math.floor(slot / blockSize) * place.blockStride + head * place.headStride +
     slot % blockSize * place.slotStride
-  return { place, at, width, size: base + blocks * blockSize * heads * width + 4 }
+  return { place, at, size: base + blocks * blockSize * heads * width + 4 }
 }
 
 const cases = layouts.chain((layout) => {
@@ -49,8 +50,18 @@ const cases = layouts.chain((layout) => {
   })
 })
 
-const poison = (dtype: Pool, value: number, n: number) =>
-  dtype === "f32" ? new Float32Array(n).fill(value) : halves(dtype, new Float32Array(n).fill(value))
+/** A pool of rows of random numbers. */
+const filled = (dtype: Pool, layout: Layout, poison: number, slots?: ReadonlyArray<number>) => {
+  const { heads, dim } = layout
+  const { at, size } = placed(dtype, layout)
+  const pool = poisoned(dtype, poison, size)
+  for (const slot of slots ?? Array(layout.blocks * layout.blockSize).keys()) {
+    for (let head = 0; head < heads; head++) {
+      pool.set(packed(dtype, floats(layout.seed + slot * heads + head, dim)), at(slot, head))
+    }
+  }
+  return pool
+}
 
 for (const dtype of pools) {
   property(
@@ -58,12 +69,12 @@ for (const dtype of pools) {
     cases,
     async (given, runner) => {
       const { layout, rowBase, order, written } = given
-      const { place, at, size } = placed(layout)
+      const { place, at, size } = placed(dtype, layout)
       const { heads, dim } = layout
       const rest = order.slice(written)
       const copied = Math.min(given.copied, rest.length >> 1)
       const rows = floats(layout.seed, (rowBase + written) * heads * dim)
-      const pool = stored(dtype, layout.seed + 1, size)
+      const pool = filled(dtype, layout, 3e4)
       const entries = Uint32Array.from(
         order.slice(0, written).flatMap((slot, i) => [written - 1 - i, slot]),
       )
@@ -82,22 +93,15 @@ for (const dtype of pools) {
         params: { rowBase, ...place },
       })
       const naive = pool.slice()
-      const source = dtype === "f32" ? rows : halves(dtype, rows)
-      const put = (slot: number, head: number, row: (i: number) => number) => {
-        for (let i = 0; i < dim; i++) naive[at(slot, head) + i] = row(i)
-      }
       for (let head = 0; head < heads; head++) {
         for (let e = 0; e < written; e++) {
           const row = ((rowBase + entries[2 * e]!) * heads + head) * dim
-          put(entries[2 * e + 1]!, head, (i) => source[row + i]!)
-          if (dtype !== "f32" && dim % 2 === 1) naive[at(entries[2 * e + 1]!, head) + dim] = 0
+          naive.set(packed(dtype, rows.slice(row, row + dim)), at(entries[2 * e + 1]!, head))
         }
         for (let c = 0; c < copied; c++) {
           const source = at(copies[2 * c]!, head)
-          put(copies[2 * c + 1]!, head, (i) => pool[source + i]!)
-          if (dtype !== "f32" && dim % 2 === 1) {
-            naive[at(copies[2 * c + 1]!, head) + dim] = pool[source + dim]!
-          }
+          const row = pool.slice(source, source + widthOf(dtype, dim))
+          naive.set(row, at(copies[2 * c + 1]!, head))
         }
       }
       assert.deepEqual(result["pool"], naive)
@@ -109,16 +113,10 @@ for (const dtype of pools) {
     cases,
     async (given, runner) => {
       const { layout, rowBase, order, written: tokens } = given
-      const { place, at, size } = placed(layout)
+      const { place, at, size } = placed(dtype, layout)
       const { heads, dim } = layout
       const slots = Uint32Array.from(order.slice(0, tokens))
-      const pool = poison(dtype, runner.poison, size)
-      const filled = stored(dtype, layout.seed, size)
-      for (const slot of slots) {
-        for (let head = 0; head < heads; head++) {
-          for (let i = 0; i < dim; i++) pool[at(slot, head) + i] = filled[at(slot, head) + i]!
-        }
-      }
+      const pool = filled(dtype, layout, runner.poison, [...slots])
       const rows = rowBase + tokens + 1
       const before = floats(layout.seed + 2, rows * heads * dim)
       const { out } = await runner.run(gather[dtype], {
@@ -126,13 +124,11 @@ for (const dtype of pools) {
         given: { pool, slots, out: before },
         params: { rowBase, ...place },
       })
-      const values = decoded(dtype, filled)
       const naive = before.slice()
       for (let t = 0; t < tokens; t++) {
         for (let head = 0; head < heads; head++) {
-          for (let i = 0; i < dim; i++) {
-            naive[((rowBase + t) * heads + head) * dim + i] = values[at(slots[t]!, head) + i]!
-          }
+          const row = pool.slice(at(slots[t]!, head), at(slots[t]!, head) + widthOf(dtype, dim))
+          naive.set(unpacked(dtype, row, dim), ((rowBase + t) * heads + head) * dim)
         }
       }
       assert.deepEqual(out, naive)

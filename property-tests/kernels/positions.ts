@@ -2,7 +2,8 @@
 import { LSE_EMPTY } from "../../kernels/constants.ts"
 import type { Pool } from "../../kernels/pool.ts"
 import type { Arrays, Case as Launch } from "./harness.ts"
-import { decoded, floats, halves, integers, stored } from "./values.ts"
+import { packed, poisoned, unpacked, widthOf } from "./stored.ts"
+import { floats, integers } from "./values.ts"
 
 /** A batch over blocks. Without a window every position is seen. */
 export interface Case {
@@ -69,21 +70,22 @@ export const laidOut = (given: Case, dtype: Pool, poison: number): Laid => {
     ),
   )
   const pool = (from: number, heads: number, dim: number) => {
-    const width = dim + dim % 2
+    const width = widthOf(dtype, dim)
     const block = blockSize * heads * width
     const [head, slot] = headMajor === true ? [blockSize * width, width] : [width, heads * width]
-    const data = stored(dtype, from, batch * maxBlocks * block) as Float32Array | Uint16Array
-    const bad = dtype === "f32" ? poison : halves(dtype, Float32Array.of(poison))[0]!
-    const values = decoded(dtype, data)
-    const slotAt = (i: number) =>
-      Math.floor(i / block) * blockSize +
-      Math.floor(i % block % (blockSize * slot) / slot) % blockSize
+    const data = poisoned(dtype, poison, batch * maxBlocks * block)
+    const rowAt = (at: number, h: number) =>
+      Math.floor(at / blockSize) * block + h * head + at % blockSize * slot
+    for (const at of seen) {
+      for (let h = 0; h < heads; h++) {
+        data.set(packed(dtype, floats(from + at * heads + h, dim)), rowAt(at, h))
+      }
+    }
+    const row = (at: number, h: number) =>
+      unpacked(dtype, data.slice(rowAt(at, h), rowAt(at, h) + width), dim)
     return {
-      data: data.map((x, i) => seen.has(slotAt(i)) ? x : bad),
-      row: (at: number, h: number) => {
-        const start = Math.floor(at / blockSize) * block + h * head + at % blockSize * slot
-        return values.slice(start, start + dim)
-      },
+      data,
+      row,
       block,
       head,
       slot,

@@ -20,6 +20,8 @@ const shapes: ReadonlyArray<Shape> = [
   { ...plain, dtype: "f16", keyDim: 8, valueDim: 16, heads: 2, rows: 2, softCap: true },
   { ...plain, dtype: "bf16", keyDim: 24, valueDim: 8, heads: 1, softCap: true },
   { ...plain, dtype: "bf16", keyDim: 8, valueDim: 8, heads: 1, rows: 2 },
+  { ...plain, dtype: "int8", keyDim: 4, valueDim: 12, heads: 3 },
+  { ...plain, dtype: "int8", keyDim: 20, valueDim: 8, heads: 2, rows: 2, softCap: true },
 ]
 const kernels = shapes.map(splitAttention)
 

@@ -1,7 +1,7 @@
 /** Numbers for kernels' properties: stored in any form from a seed, and read again by the letter of the format. @module */
 import fc from "fast-check"
 import { bf16OfBits, bitsOf, f16OfBits } from "../../kernels/half.ts"
-import type { ArrayOf, DType, Quantised, Tiled } from "../../kernels/kernel.ts"
+import type { ArrayOf, DType, Quantised, Scaled, Tiled } from "../../kernels/kernel.ts"
 import { randomBits } from "../../kernels/noise.ts"
 import { formats } from "../../lib/tensor/DType.ts"
 
@@ -22,8 +22,8 @@ export const floats = (from: number, n: number): Float32Array =>
 export const integers = (from: number, n: number, below: number): Uint32Array =>
   Uint32Array.from({ length: n }, (_, i) => randomBits(from, 2, i) % below)
 
-/** How files and caches store numbers. */
-export type Stored = Exclude<DType, Tiled>
+/** How files and caches store numbers, one by one or in blocks. */
+export type Stored = Exclude<DType, Tiled | Scaled>
 
 const isQuantised = (dtype: Stored): dtype is Quantised => formats[dtype].elements > 1
 

@@ -18,16 +18,6 @@ import * as Shelf from "../models/shelf.ts"
 
 const long = { timeout: 120_000 }
 
-/**
- * How far outputs may lie from the f64 oracle. The rows are exact in every storage and the twins sum in f64:
- * what is left is the rounding of the result.
- */
-const tolerance: { readonly [D in Layout.Storage]: number } = {
-  f32: rounding,
-  f16: rounding,
-  bf16: rounding,
-}
-
 /** Row numbers of a sequence's queries. */
 const asking = ({ ids, count }: Sequence) => ids.slice(ids.length - count)
 
@@ -78,9 +68,8 @@ test(
           const states = layers.map((layer) => ask(shelf, question, layer, caches))
           for (const [layer, { out, lse }] of states.entries()) {
             const want = question.sequences.map((one) => dense(made, question, layer, one))
-            const within = tolerance[made.dtype]
-            near("out", out, want.flatMap((one) => [...one.out]), within)
-            near("lse", lse, want.flatMap((one) => [...one.lse]), within)
+            near("out", out, want.flatMap((one) => [...one.out]), rounding)
+            near("lse", lse, want.flatMap((one) => [...one.lse]), rounding)
           }
           first ??= { gathered, states }
           assert.deepEqual({ gathered, states }, first, "bitwise as over the contiguous layout")

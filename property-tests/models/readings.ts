@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import assert from "node:assert/strict"
 import { Attention, type DType, KvCache, type Layout, Recording, Window } from "../../mod.ts"
 import type { Lease, Tensor } from "../../mod.ts"
-import { element, kinds, rowOf } from "./storage.ts"
+import { element, givenRow, kinds, rowOf } from "./storage.ts"
 
 /** A cache, and the row numbers it was made of, by position; positions before `starts` are unseen. */
 export interface Value {
@@ -50,7 +50,7 @@ export const near = (
 export const verify = ({ name, want, within }: Reading, got: ArrayLike<number>): void =>
   near(name, got, want, within)
 
-/** Rows `[tokens, heads, dim]` of one layer as numbers. */
+/** Rows `[tokens, heads, dim]` of one layer, as the arena holds them. */
 export const rowsOf = (
   layout: Layout,
   ids: ReadonlyArray<number>,
@@ -98,15 +98,17 @@ export const read = (
       Effect.map(
         Attention.prefill(q, [cache], [seen.length], { layer, window: Window.last(1), scale: 1 }),
         ({ out, lse }): ReadonlyArray<Reading> => {
-          const values = (row: number) =>
-            heads.flatMap((h) =>
-              Array.from({ length: valueDim }, (_, d) =>
-                element(row, layer, "values", headOf(h, valueHeads), d))
-            )
-          const keys = (row: number) =>
-            heads.map((h) =>
-              element(row, layer, "keys", headOf(h, keyHeads), h % keyDim)
-            )
+          const values = (row: number) => {
+            const held = rowOf(layout, row, layer, "values")
+            return heads.flatMap((h) => {
+              const at = headOf(h, valueHeads) * valueDim
+              return held.slice(at, at + valueDim)
+            })
+          }
+          const keys = (row: number) => {
+            const held = rowOf(layout, row, layer, "keys")
+            return heads.map((h) => held[headOf(h, keyHeads) * keyDim + h % keyDim]!)
+          }
           return [
             {
               name: `values of layer ${layer}`,
@@ -132,8 +134,8 @@ const queries = (layout: Layout, ids: ReadonlyArray<number>): ReadonlyArray<numb
   )
 
 /**
- * Distance of the CPU's outputs from the f64 oracle. Every storage holds the rows exactly and the twin sums in
- * f64, so it is one rounding to f32 of numbers below 32, for every storage.
+ * Distance of the CPU's outputs from the f64 oracle over the rows that the arena holds. They are numbers of f32
+ * in every storage and the twin sums in f64, so it is one rounding to f32 of numbers below 32.
  */
 export const rounding: number = 32 * 2 ** -24
 
@@ -155,7 +157,8 @@ export const attend = (
   const narrow = Math.min(...used.map(({ length, starts }) => length - starts[group]! + 1))
   const window = whole ? Window.all : Window.last(narrow)
   const n = ids.length
-  const rows = (kind: Layout.Kind) => Float32Array.from(rowsOf(layout, ids, layer, kind))
+  const rows = (kind: Layout.Kind) =>
+    Float32Array.from(ids.flatMap((row) => givenRow(layout, row, layer, kind)))
   const q = Float32Array.from(queries(layout, ids))
   const fed = {
     q: Recording.fresh("f32", "tokens numQHeads headDim", [n, numQHeads, keyDim], q),

@@ -7,8 +7,7 @@
 import { Effect, Result, type Scope } from "effect"
 import { Attention, Gpu, KvCache, type Layout, Lease, Program, Recording } from "../../mod.ts"
 import { inOneTick } from "./device.ts"
-import { rowsOf } from "./readings.ts"
-import { poisonUnseen } from "./storage.ts"
+import { givenRow, poisonUnseen } from "./storage.ts"
 import * as World from "./world.ts"
 
 /** An arena that never runs out of blocks, and one lease. */
@@ -132,8 +131,8 @@ export const step = (
           Effect.forEach(layers, (layer) => {
             const { numQHeads, of } = queries
             const [k, v] = [
-              rowsOf(layout, ids, layer, "keys"),
-              rowsOf(layout, ids, layer, "values"),
+              ids.flatMap((row) => givenRow(layout, row, layer, "keys")),
+              ids.flatMap((row) => givenRow(layout, row, layer, "values")),
             ]
             return Attention.attend(given, layer, {
               q: tensor("tokens numQHeads headDim", numQHeads, layout.keyDim, of(ids)),

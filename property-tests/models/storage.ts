@@ -1,19 +1,20 @@
 /**
- * Rows of keys and values as numbers that every storage holds exactly, and the pools' memory, read and
- * poisoned behind the library's back.
+ * Rows of keys and values: numbers that every storage holds exactly, but int8, which rounds them; and the pools'
+ * memory, read and poisoned behind the library's back.
  *
  * @module
  */
 import { Effect, type Scope } from "effect"
 import { type Arena, Gpu, type KvCache, Layout, Recording } from "../../mod.ts"
 import type { GpuFault, ShapeMismatch } from "../../mod.ts"
+import * as int8 from "./int8.ts"
 
-type Numbers = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>
+type Numbers = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint8Array<ArrayBuffer>
 
 /** Both halves of a cache. */
 export const kinds = ["keys", "values"] as const
 
-/** Element `i` of a head of a row: a multiple of 1/64 from −2 to 2, another for every row. */
+/** Element `i` of a head of a row, as it is given: a multiple of 1/64 from −2 to 2, another for every row. */
 export const element = (
   row: number,
   layer: number,
@@ -28,17 +29,43 @@ export const element = (
   return ((h >>> 24) - 128) / 64
 }
 
-/** All heads of a row in one layer, `[heads, dim]`. */
+/** A head of a row, as it is given. */
+const headOf = (
+  layout: Layout,
+  row: number,
+  layer: number,
+  kind: Layout.Kind,
+  head: number,
+): ReadonlyArray<number> =>
+  Array.from(
+    { length: Layout.half(layout, kind).dim },
+    (_, i) => element(row, layer, kind, head, i),
+  )
+
+const heads = (layout: Layout, kind: Layout.Kind): ReadonlyArray<number> =>
+  Array.from({ length: Layout.half(layout, kind).heads }, (_, head) => head)
+
+/** All heads of a row in one layer, `[heads, dim]`, as they are given. */
+export const givenRow = (
+  layout: Layout,
+  row: number,
+  layer: number,
+  kind: Layout.Kind,
+): ReadonlyArray<number> =>
+  heads(layout, kind).flatMap((head) => headOf(layout, row, layer, kind, head))
+
+/** All heads of a row in one layer, `[heads, dim]`, as the arena holds them. */
 export const rowOf = (
   layout: Layout,
   row: number,
   layer: number,
   kind: Layout.Kind,
-): ReadonlyArray<number> => {
-  const { heads, dim } = Layout.half(layout, kind)
-  const at = (_: unknown, i: number) => element(row, layer, kind, Math.floor(i / dim), i % dim)
-  return Array.from({ length: heads * dim }, at)
-}
+): ReadonlyArray<number> =>
+  layout.dtype !== "int8"
+    ? givenRow(layout, row, layer, kind)
+    : heads(layout, kind).flatMap((head) =>
+      int8.dequantised(int8.quantised(headOf(layout, row, layer, kind, head)))
+    )
 
 const f16Of = (x: number): number => {
   if (x === 0) return 0
@@ -49,17 +76,20 @@ const f16Of = (x: number): number => {
 
 const bf16Of = (x: number): number => new Uint32Array(Float32Array.of(x).buffer)[0]! >>> 16
 
-/** Numbers as the arena stores them; exact for those of `element`. */
-export const pack = (dtype: Layout.Storage, numbers: ReadonlyArray<number>): Numbers => {
+/** Numbers as an arena of this layout is given them; exact for those of `element`. */
+const pack = (
+  dtype: Layout.Given,
+  numbers: ReadonlyArray<number>,
+): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> => {
   if (dtype === "f32") return Float32Array.from(numbers)
   return Uint16Array.from(numbers, dtype === "f16" ? f16Of : bf16Of)
 }
 
-const half = (layout: Layout, kind: Layout.Kind, ids: ReadonlyArray<number>): Numbers =>
+const half = (layout: Layout, kind: Layout.Kind, ids: ReadonlyArray<number>) =>
   pack(
-    layout.dtype,
+    Layout.givenAs(layout),
     Array.from({ length: layout.layers }, (_, layer) =>
-      ids.flatMap((row) => rowOf(layout, row, layer, kind))).flat(),
+      ids.flatMap((row) => givenRow(layout, row, layer, kind))).flat(),
   )
 
 const sizesOf = (layout: Layout, tokens: number) => {
@@ -77,15 +107,15 @@ export const upload = (
 ): Effect.Effect<KvCache.Rows, ShapeMismatch | GpuFault, Gpu | Scope.Scope> => {
   const sizes = sizesOf(layout, ids.length)
   return Effect.all({
-    keys: Gpu.upload(layout.dtype, keyAxes, sizes, half(layout, "keys", ids)),
-    values: Gpu.upload(layout.dtype, valueAxes, sizes, half(layout, "values", ids)),
+    keys: Gpu.upload(Layout.givenAs(layout), keyAxes, sizes, half(layout, "keys", ids)),
+    values: Gpu.upload(Layout.givenAs(layout), valueAxes, sizes, half(layout, "values", ids)),
   })
 }
 
 /** These rows as tensors of a recording. */
 export const record = (layout: Layout, ids: ReadonlyArray<number>): KvCache.Rows => {
   const { layers, tokens, keyHeads, keyDim, valueHeads, valueDim } = sizesOf(layout, ids.length)
-  const { dtype } = layout
+  const dtype = Layout.givenAs(layout)
   const [keys, values] = [half(layout, "keys", ids), half(layout, "values", ids)]
   return {
     keys: Recording.fresh(dtype, keyAxes, [layers, tokens, keyHeads, keyDim], keys),
@@ -93,20 +123,34 @@ export const record = (layout: Layout, ids: ReadonlyArray<number>): KvCache.Rows
   }
 }
 
-/** A row as every layer of a group stores it, by layer and half. */
+/** A row as every layer of a group stores it, by layer, half and head. */
 export type Image = ReadonlyArray<
-  { readonly layer: number; readonly kind: Layout.Kind; readonly bits: Numbers }
+  {
+    readonly layer: number
+    readonly kind: Layout.Kind
+    readonly head: number
+    readonly bits: Numbers
+  }
 >
 
 /** How the layers of a group store a row. */
 export const imageOf = (layout: Layout, group: number, row: number): Image =>
   layout.groups[group]!.layers.flatMap((layer) =>
-    kinds.map((kind) => ({
-      layer,
-      kind,
-      bits: pack(layout.dtype, rowOf(layout, row, layer, kind)),
-    }))
+    kinds.flatMap((kind) =>
+      heads(layout, kind).map((head) => {
+        const given = headOf(layout, row, layer, kind, head)
+        const bits = layout.dtype === "int8"
+          ? int8.image(int8.quantised(given))
+          : pack(layout.dtype, given)
+        return { layer, kind, head, bits }
+      })
+    )
   )
+
+const elementsOf = (dtype: Layout.Storage, raw: ArrayBuffer): Numbers => {
+  if (dtype === "f32") return new Float32Array(raw)
+  return dtype === "int8" ? new Uint8Array(raw) : new Uint16Array(raw)
+}
 
 /** A pool's elements, not copied, and where the first head of a slot begins. */
 const memoryOf = (arena: Arena, layer: number, kind: Layout.Kind) => {
@@ -116,7 +160,7 @@ const memoryOf = (arena: Arena, layer: number, kind: Layout.Kind) => {
   const { blockSize } = layout
   return {
     ...Layout.half(layout, kind),
-    elements: layout.dtype === "f32" ? new Float32Array(raw) : new Uint16Array(raw),
+    elements: elementsOf(layout.dtype, raw),
     at: (slot: number, head: number): number =>
       strides.base + Math.floor(slot / blockSize) * strides.block +
       slot % blockSize * strides.slot + head * strides.head,
@@ -125,19 +169,20 @@ const memoryOf = (arena: Arena, layer: number, kind: Layout.Kind) => {
 
 /** Does this slot hold this row? */
 export const holds = (arena: Arena, slot: number, image: Image): boolean =>
-  image.every(({ layer, kind, bits }) => {
-    const { elements, heads, dim, at } = memoryOf(arena, layer, kind)
-    for (let h = 0; h < heads; h++) {
-      for (let i = 0; i < dim; i++) {
-        if (elements[at(slot, h) + i] !== bits[h * dim + i]) return false
-      }
+  image.every(({ layer, kind, head, bits }) => {
+    const { elements, at } = memoryOf(arena, layer, kind)
+    for (let i = 0; i < bits.length; i++) {
+      if (elements[at(slot, head) + i] !== bits[i]) return false
     }
     return true
   })
 
-/** Finite in every storage, and in no row: f32 −30,053, bf16 −29,952, f16 −6.9. */
-const poison = (dtype: Layout.Storage, sign: number): number =>
-  dtype === "f32" ? -30_053 * sign : sign > 0 ? 0xc6ea : 0x46ea
+/** Finite in every storage, and in no row: f32 −30,053, bf16 −29,952, f16 −6.9, int8 a scale of −25,443. */
+const poison = (dtype: Layout.Storage, sign: number): number => {
+  if (dtype === "f32") return -30_053 * sign
+  if (dtype === "int8") return sign > 0 ? 0xc6 : 0x46
+  return sign > 0 ? 0xc6ea : 0x46ea
+}
 
 /** Fills every slot that no value may see: of free blocks, past the fill mark, of the dummy. */
 export const poisonUnseen = (arena: Arena, sign = 1): void => {
@@ -150,7 +195,8 @@ export const poisonUnseen = (arena: Arena, sign = 1): void => {
           const seen = block < numBlocks && references[block]! > 0 ? fill[block]! : 0
           for (let slot = block * blockSize + seen; slot < (block + 1) * blockSize; slot++) {
             for (let h = 0; h < heads; h++) {
-              elements.fill(poison(dtype, sign), at(slot, h), at(slot, h) + dim)
+              const end = at(slot, h) + dim + (dtype === "int8" ? 4 : 0) // its scale too
+              elements.fill(poison(dtype, sign), at(slot, h), end)
             }
           }
         }

@@ -42,23 +42,27 @@ fn word_of(first: u32, word: u32) -> u32 {
   if (i + 1u == params.dim) { return low; }
   return low | (half_bits(rows[first + i + 1u]) << 16u);
 }
+
+fn parts_of_row() -> u32 { return (params.dim + PER_WORD - 1u) / PER_WORD; }
+fn write_part(first: u32, to: u32, word: u32) { pool[to + word] = word_of(first, word); }
+fn copy_part(source: u32, to: u32, word: u32) { pool[to + word] = pool[source + word]; }
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = thread_of(id, groups);
-  let words = (params.dim + PER_WORD - 1u) / PER_WORD;
-  if (i >= (params.entries + params.copies) * params.heads * words) { return; }
-  let word = i % words;
-  let head = (i / words) % params.heads;
-  let entry = i / (words * params.heads);
+  let parts = parts_of_row();
+  if (i >= (params.entries + params.copies) * params.heads * parts) { return; }
+  let part = i % parts;
+  let head = (i / parts) % params.heads;
+  let entry = i / (parts * params.heads);
   if (entry < params.entries) {
     let row = params.row_base + entries[2u * entry];
     let to = address(entries[2u * entry + 1u], head) / PER_WORD;
-    pool[to + word] = word_of((row * params.heads + head) * params.dim, word);
+    write_part((row * params.heads + head) * params.dim, to, part);
   } else {
     let copy = entry - params.entries;
     let source = address(copies[2u * copy], head) / PER_WORD;
     let to = address(copies[2u * copy + 1u], head) / PER_WORD;
-    pool[to + word] = pool[source + word];
+    copy_part(source, to, part);
   }
 }
 

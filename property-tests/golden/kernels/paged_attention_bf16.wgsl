@@ -73,7 +73,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     let key = key_of(block, offset, key_head);
     let value = value_of(block, offset, value_head);
     var score = 0.0;
-    for (var d = 0u; d < params.key_dim; d++) { score += q[query + d] * keys_at(key + d); }
+    for (var d = 0u; d < params.key_dim; d++) { score += q[query + d] * keys_in(key, d); }
     score = capped(score * params.scale);
     if (score > most) {
       if (sum > 0.0) {
@@ -85,7 +85,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     }
     let weight = exp(score - most);
     sum += weight;
-    for (var d = 0u; d < params.value_dim; d++) { out[result + d] += weight * values_at(value + d); }
+    for (var d = 0u; d < params.value_dim; d++) { out[result + d] += weight * values_in(value, d); }
   }
   if (sum == 0.0) { lse[i] = LSE_EMPTY; return; }
   for (var d = 0u; d < params.value_dim; d++) { out[result + d] /= sum; }
@@ -93,7 +93,9 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 }
 
 fn keys_at(i: u32) -> f32 { return bitcast<f32>((keys[i / 2u] >> (16u * (i & 1u))) << 16u); }
+fn keys_in(row: u32, i: u32) -> f32 { return keys_at(row + i); }
 
 fn values_at(i: u32) -> f32 { return bitcast<f32>((values[i / 2u] >> (16u * (i & 1u))) << 16u); }
+fn values_in(row: u32, i: u32) -> f32 { return values_at(row + i); }
 
 fn thread_of(id: vec3u, groups: vec3u) -> u32 { return id.y * groups.x * WG + id.x; }
