@@ -82,7 +82,11 @@ const program = Effect.gen(function* () {
   const llama = yield* Llama.fromCheckpoint(checkpoint)
   const { config } = llama
   const bytes = new Map<string, Uint8Array<ArrayBuffer>>()
-  for (const [name, { read }] of checkpoint.tensors) bytes.set(name, yield* read)
+  for (const [name, stored] of checkpoint.tensors) {
+    const data = new Uint8Array(stored.bytes)
+    yield* stored.fill(data, 0)
+    bytes.set(name, data)
+  }
   const peer = plain(config, (name) => bytes.get(name)!, chunk)
   const arena = yield* Arena.make(yield* Effect.fromResult(Llama.layout(llama)), 64)
   const request = Lease.scoped(arena) // a lease of its own: its blocks are free again after each round

@@ -15,6 +15,7 @@ export const layer: Layer.Layer<Gpu> = Layer.effect(
     create: (bytes) => Result.succeed({ bytes, raw: undefined }),
     destroy: () => {},
     write: () => {},
+    memory: () => undefined,
     prepare: () => Effect.void,
     submit: () => Effect.void,
     read: (_, bytes) => Effect.sync(() => new ArrayBuffer(bytes)),

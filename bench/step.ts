@@ -55,8 +55,14 @@ const synthetic = (embedded: Checkpoint): Checkpoint => {
       dtype === "f32"
         ? new Uint8Array(new Float32Array(count).fill(1).buffer)
         : blocks(bytes, bytes / count * 32, dtype === "q8_0" ? 2 : 4)
-    const read = Effect.sync(make)
-    tensors.set(name, { name, file: "memory", dtype, shape, offset: 0, bytes, read })
+    let made: Uint8Array | undefined
+    const fill: Llama.Stored["fill"] = (into, at) =>
+      Effect.sync(() => {
+        made ??= make()
+        into.set(made.subarray(at, at + into.length))
+        if (at + into.length === bytes) made = undefined
+      })
+    tensors.set(name, { name, file: "memory", dtype, shape, offset: 0, bytes, fill })
   }
   add("token_embd.weight", "q8_0", vocab, model)
   for (let i = 0; i < layers; i++) {

@@ -137,14 +137,14 @@ const move = (dtype: Stored, tiles: Uint32Array, moves: ReadonlyArray<Move>): vo
   }
 }
 
-/** Tiles a stored weight of `n` rows by `k` columns, both of whole tiles. O(n · k). */
+/** Tiles a stored weight of `n` rows by `k` columns, both of whole tiles, into `out`. O(n · k). */
 export const tile = (
   dtype: Stored,
   weight: ArrayOf[Weight],
   n: number,
   k: number,
+  out: Uint32Array<ArrayBuffer> = new Uint32Array(weight.byteLength / 4),
 ): Uint32Array<ArrayBuffer> => {
-  const out = new Uint32Array(weight.byteLength / 4)
   const [from, to] = [halvesOf(weight), halvesOf(out)]
   eachHalf(dtype, n, k, (tiled, stored) => to[tiled] = from[stored]!)
   move(dtype, out, moves[dtype])

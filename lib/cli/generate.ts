@@ -5,6 +5,7 @@ import * as Gpu from "../device/Gpu.ts"
 import { InvalidArgument, OutOfBlocks } from "../errors.ts"
 import * as Llama from "../model/Llama.ts"
 import { layerOf } from "./device.ts"
+import { cacheLine, toJson } from "./memory.ts"
 import { load } from "./model.ts"
 import type { Command, Failure } from "./command.ts"
 import { oneText, parse, type Table, Usage, type Values } from "./options.ts"
@@ -50,7 +51,7 @@ const nothing = (): Said => ({
   topLogits: [],
   text: "",
   stopped: "interrupted",
-  memory: { weightsBytes: 0, cacheBytes: 0, blocksLive: 0, blocksShared: 0 },
+  memory: { weightsBytes: 0, cacheBytes: 0, blocksLive: 0, blocksShared: 0, groups: [] },
   firstAt: undefined,
   endAt: 0,
 })
@@ -191,7 +192,7 @@ const run = (args: ReadonlyArray<string>): Effect.Effect<void, Failure> =>
             seed,
             ...logits,
             timings,
-            memory,
+            memory: toJson(memory),
           }) + "\n",
         )
         : Effect.andThen(
@@ -225,7 +226,8 @@ const summary = (values: Options, seed: number, said: Said, perSecond: number) =
   return Effect.flatMap(Output.watched, (is) => {
     const counts = `${said.tokens.length} tokens, ${perSecond} tok/s, stopped: ${said.stopped}`
     const line = is ? [counts, drawn].filter((part) => part !== "").join(", ") : drawn
-    return line === "" ? Effect.void : Output.note(`${line}\n`)
+    const lines = [line, is ? cacheLine(said.memory) ?? "" : ""].filter((one) => one !== "")
+    return lines.length === 0 ? Effect.void : Output.note(`${lines.join("\n")}\n`)
   })
 }
 

@@ -63,8 +63,8 @@ const make = (options: Options): Gpu.GpuShape => {
     }
     return bind(d, poison)
   }
-  const put = ([buffer, data]: readonly [Buffer, ArrayBufferView]): void =>
-    new Uint8Array(memory(buffer)).set(bytesOf(data))
+  const put = ([buffer, data]: readonly [Buffer, ArrayBufferView], at = 0): void =>
+    new Uint8Array(memory(buffer)).set(bytesOf(data), at)
   return {
     name: "cpu",
     adapter,
@@ -88,11 +88,15 @@ const make = (options: Options): Gpu.GpuShape => {
       buffers--
       bytes -= buffer.bytes
     },
-    write: (buffer, data) => put([buffer, data]),
+    write: (buffer, data, at) => put([buffer, data], at),
+    memory: (buffer) => new Uint8Array(memory(buffer)),
+    settled: Effect.void,
     prepare: (work) => Effect.sync(() => work.map(ready)),
     submit: (work) =>
       Effect.suspend(() => {
-        for (const item of work) if (item._tag === "Replay") item.uploads.forEach(put)
+        for (const item of work) {
+          if (item._tag === "Replay") item.uploads.forEach((upload) => put(upload))
+        }
         const runs = work.flatMap((item) =>
           item._tag === "Dispatch" ? [() => ready(item)()] : item.prepared as Array<() => void>
         )

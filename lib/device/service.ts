@@ -36,7 +36,15 @@ export interface GpuShape {
   readonly features: ReadonlyArray<string>
   readonly create: (bytes: number) => Result.Result<Buffer, GpuFault>
   readonly destroy: (buffer: Buffer) => void
-  readonly write: (buffer: Buffer, data: ArrayBufferView) => void
+  /** Copies the data to a byte of the buffer, a multiple of 4 and by default its first. */
+  readonly write: (buffer: Buffer, data: ArrayBufferView, at?: number) => void
+  /**
+   * The buffer's own memory, where that is the host's: to be filled before the first launch that uses it.
+   * Undefined where only `write` reaches it.
+   */
+  readonly memory: (buffer: Buffer) => Uint8Array<ArrayBuffer> | undefined
+  /** Waits until what was written is on the device: until then a queue holds copies of it. */
+  readonly settled: Effect.Effect<void, DeviceError>
   /**
    * Makes the launches ready to run many times: compiled, bound, their parameters written. What it makes
    * belongs to the scope.

@@ -3,7 +3,6 @@ import { Effect, type Scope } from "effect"
 import type { ArrayOf, DType, Sizes } from "../../kernels/kernel.ts"
 import { type DeviceError, type GpuFault, ShapeMismatch, StaleTensor } from "../errors.ts"
 import * as DTypes from "../tensor/DType.ts"
-import { type Matrix, type Part, pieces, type Weight } from "../tensor/Matrix.ts"
 import type { Buffer, Slot } from "../tensor/Recording.ts"
 import * as Shape from "../tensor/Shape.ts"
 import type { Named, Tensor } from "../tensor/value.ts"
@@ -16,6 +15,20 @@ export const allocate = (bytes: number): Effect.Effect<Buffer, GpuFault, Gpu | S
       Effect.suspend(() => Effect.fromResult(gpu.create(bytes))),
       (buffer) => Effect.sync(() => gpu.destroy(buffer)),
     ))
+
+/** A tensor that lives as long as the scope, and whose elements are still to be written. */
+export const reserve = <D extends DType, const A extends string>(
+  dtype: D,
+  axes: A,
+  sizes: NoInfer<Sizes<A>>,
+): Effect.Effect<Tensor<D, A>, GpuFault, Gpu | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { shape } = Shape.of(axes, sizes)
+    const buffer = yield* allocate(DTypes.bufferBytes(dtype, Shape.size(shape)))
+    const slot: Slot = { bytes: buffer.bytes, data: undefined, buffer, stale: undefined }
+    yield* Effect.addFinalizer(() => Effect.sync(() => slot.stale = "its scope is closed"))
+    return { dtype, axes, shape, slot }
+  })
 
 /**
  * Uploads a row-major array as a tensor that lives as long as the scope.
@@ -40,34 +53,9 @@ export const upload = <D extends DType, const A extends string>(
         actual: data.length,
       })
     }
-    const buffer = yield* allocate(DTypes.bufferBytes(dtype, count))
-    const slot: Slot = { bytes: buffer.bytes, data: undefined, buffer, stale: undefined }
-    yield* Effect.addFinalizer(() => Effect.sync(() => slot.stale = "its scope is closed"))
-    gpu.write(buffer, data)
-    return { dtype, axes, shape, slot }
-  })
-
-/**
- * Uploads a weight `[out, in]` in the form the device wants: tiled, and in several parts where one buffer cannot
- * hold it.
- */
-export const uploadMatrix = <const A extends string>(
-  dtype: Weight,
-  axes: A,
-  sizes: NoInfer<Sizes<A>>,
-  data: ArrayOf[Weight],
-): Effect.Effect<Matrix<A>, ShapeMismatch | GpuFault, Gpu | Scope.Scope> =>
-  Effect.gen(function* () {
-    const { weights, limits: { maxBufferBytes } } = yield* Service
-    const { shape } = Shape.of(axes, sizes)
-    const [n, k] = shape as readonly [number, number]
-    const wishes = { weights, maxBufferBytes }
-    const parts: Array<Part<A>> = []
-    for (const piece of pieces(dtype, data, n, k, wishes)) {
-      const own = { ...sizes, [Shape.words(axes)[0]!]: piece.rows }
-      parts.push(yield* upload(piece.dtype, axes, own, piece.data()))
-    }
-    return parts.length === 1 ? parts[0]! : { axes, shape, parts }
+    const made = yield* reserve(dtype, axes, sizes)
+    gpu.write(made.slot.buffer!, data)
+    return made
   })
 
 /** Uploads every tensor of a record of axis strings: how a set of weights is loaded. */

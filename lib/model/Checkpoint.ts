@@ -16,8 +16,11 @@ import * as Tokenizer from "./Tokenizer.ts"
 export interface Stored extends Gguf.TensorInfo {
   /** The file it is in, for errors. */
   readonly file: string
-  /** Reads its data, in memory of their own, `bytes` long. */
-  readonly read: Effect.Effect<Uint8Array<ArrayBuffer>, BadModelFile>
+  /** Fills `into` with its bytes from `at` on: it is read a part at a time. */
+  readonly fill: (
+    into: Uint8Array<ArrayBuffer>,
+    at: number,
+  ) => Effect.Effect<void, BadModelFile>
 }
 
 /** What a model says before its weights, and how to read them, one tensor at a time. */
@@ -53,7 +56,8 @@ export const fromGguf = (source: Source): Effect.Effect<Checkpoint, OpenError> =
     const config = yield* Effect.fromResult(Config.fromGguf(gguf, tokenizer.vocabSize))
     const tensors = new Map<string, Stored>()
     for (const [name, info] of gguf.tensors) {
-      tensors.set(name, { ...info, file: source.name, read: Gguf.tensorBytes(source, info) })
+      const fill: Stored["fill"] = (into, at) => source.fill(into, info.offset + at)
+      tensors.set(name, { ...info, file: source.name, fill })
     }
     // Which of two bases such a tensor is for, no writer says: there it stays, and is refused as unexpected.
     const has = family.windows === undefined && tensors.delete(Factors.name)

@@ -37,9 +37,9 @@ export const isFolder = (path: string): Effect.Effect<boolean> =>
 /** Vectors become f32, which the norms need, with `offset` added; they are small. Matrices stay as stored. */
 const stored = ({ source, ...info }: Shards.Located, offset: number): Stored => {
   const { shape: [count], dtype } = info
-  const read = source.read(info.offset, info.bytes)
   if (info.shape.length !== 1 || (dtype === "f32" && offset === 0)) {
-    return { ...info, file: source.name, read }
+    const fill: Stored["fill"] = (into, at) => source.fill(into, info.offset + at)
+    return { ...info, file: source.name, fill }
   }
   const widen = ({ buffer }: Uint8Array<ArrayBuffer>) => {
     const out = new Float64Array(count!)
@@ -52,7 +52,11 @@ const stored = ({ source, ...info }: Shards.Located, offset: number): Stored => 
     dtype: "f32",
     bytes: 4 * count!,
     file: source.name,
-    read: Effect.map(read, widen),
+    fill: (into, at) =>
+      Effect.map(
+        source.read(info.offset, info.bytes),
+        (data) => into.set(widen(data).subarray(at, at + into.length)),
+      ),
   }
 }
 

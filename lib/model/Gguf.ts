@@ -43,7 +43,8 @@ export interface Gguf extends Metadata {
 export type OpenError = BadModelFile | UnsupportedModel
 
 const magic = [0x47, 0x47, 0x55, 0x46] // GGUF
-const firstRead = 2 ** 20
+/** Enough for most vocabularies; what goes on past it is read from its beginning again. */
+const firstRead = 2 * 2 ** 20
 
 const hex = (bytes: Iterable<number>) =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ")
@@ -105,7 +106,7 @@ export const parse = (
     }
   })
 
-/** Reads what a file says: a growing part of its beginning, at most twice the header or 1 MiB. */
+/** Reads what a file says: a growing part of its beginning, at most twice the header or 2 MiB. */
 export const open = (source: Source): Effect.Effect<Gguf, OpenError> => {
   const from = (length: number): Effect.Effect<Gguf, OpenError> =>
     Effect.flatMap(source.read(0, length), (header) => {

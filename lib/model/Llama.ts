@@ -17,7 +17,7 @@ export {
 } from "./load.ts"
 export { type ModelError, type Read, step, type StepOptions } from "./read.ts"
 export { generate, type GenerateError } from "./generate.ts"
-export type { Event, GenerateOptions, Memory, Stopped } from "./events.ts"
+export type { Event, GenerateOptions, GroupMemory, Memory, Stopped } from "./events.ts"
 export { type Chain, type ChainOptions, type Drawn, make as chain, replay } from "./chain.ts"
 export { decode, type DecodeError, type DecodeOptions, type DrawnToken } from "./decode.ts"
 export { type Score, score } from "./score.ts"
@@ -27,7 +27,9 @@ export type { Config } from "./Config.ts"
 export type { Progress } from "./Weights.ts"
 export { rebuild } from "./rebuild.ts"
 export { blocksOf, slide } from "./slide.ts"
+export { chat, type ChatOptions } from "./ask.ts"
 export {
+  type Answer,
   type Answered,
   type Conversation,
   converse,

@@ -67,9 +67,10 @@ const pack = (
   // No letter of a token stands for more bytes than its own UTF-8 has.
   const bytes = new Uint8Array(tokens.reduce((sum, token) => sum + 3 * token.length, 0))
   for (const [id, token] of tokens.entries()) {
-    const part = literal(types[id]) ? utf8.encode(token) : coder.bytes(token, types[id])
-    bytes.set(part, starts[id])
-    starts[id + 1] = starts[id]! + part.length
+    const at = starts[id]!
+    starts[id + 1] = literal(types[id])
+      ? utf8.write(token, bytes, at)
+      : coder.write(token, types[id], bytes, at)
   }
   return { bytes: bytes.slice(0, starts[tokens.length]), starts }
 }

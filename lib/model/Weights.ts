@@ -2,14 +2,14 @@
 import { Effect, type Scope } from "effect"
 import type { Weight } from "../../kernels/decode.ts"
 import * as Gpu from "../device/Gpu.ts"
+import * as Loader from "../device/loader.ts"
 import {
   BadModelFile,
-  type GpuFault,
+  type DeviceError,
   type InvalidArgument,
   type ShapeMismatch,
   UnsupportedModel,
 } from "../errors.ts"
-import * as DTypes from "../tensor/DType.ts"
 import { turns as turnsOf, type TurnsOptions } from "../tensor/rope.ts"
 import * as Shape from "../tensor/Shape.ts"
 import type { Matrix } from "../tensor/Matrix.ts"
@@ -77,8 +77,11 @@ export interface Weights {
   readonly bytes: number
 }
 
-/** How far loading is, in bytes of weights. */
+/** How far loading is. */
 export interface Progress {
+  /** `header`: sizes and the vocabulary are read, and how many bytes follow is not known yet. */
+  readonly phase: "header" | "weights"
+  /** Bytes of weights. */
   readonly done: number
   readonly total: number
 }
@@ -89,11 +92,11 @@ export type WeightsError =
   | UnsupportedModel
   | ShapeMismatch
   | InvalidArgument
-  | GpuFault
+  | DeviceError
 
 /**
- * Reads and uploads every tensor, one at a time, so that the peak is the weights and one tensor more, or two
- * where the device wants it tiled. Refuses a model with a tensor that is missing, misshapen or unknown (its
+ * Reads every tensor to where it stays, one at a time and a few MiB at a time, so that the peak is little more than
+ * the weights. Refuses a model with a tensor that is missing, misshapen or unknown (its
  * effect would be left out).
  */
 export const load: (
@@ -116,7 +119,8 @@ export const load: (
   const total = [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0)
   const unread = new Set(tensors.keys())
   let done = 0
-  yield* progress({ done, total })
+  yield* progress({ phase: "weights", done, total })
+  const loader = yield* Loader.make
 
   const tensor = Effect.fnUntraced(function* <const A extends string>(name: string, axes: A) {
     const info = tensors.get(name)
@@ -135,14 +139,15 @@ export const load: (
       const what = `dtype of "${info.name}"`
       return yield* new UnsupportedModel({ what, value: dtype, supported: "f32" })
     }
-    const { buffer } = yield* info.read
-    const data = DTypes.view(dtype, buffer, Shape.size(shape))
+    const fill: typeof info.fill = (into, at) =>
+      Effect.andThen(
+        info.fill(into, at),
+        Effect.suspend(() => progress({ phase: "weights", done: done += into.length, total })),
+      )
     const made = axes.includes(" ")
-      ? yield* Gpu.uploadMatrix(dtype, axes as string, sizes, data)
-      : yield* Gpu.upload(dtype, axes as string, sizes, data)
+      ? yield* loader.matrix(dtype, axes as string, sizes, fill)
+      : yield* loader.tensor(dtype, axes as string, sizes, fill)
     unread.delete(name)
-    done += info.bytes
-    yield* progress({ done, total })
     return made as Stored<A> // the two checks above are what `Stored` says
   })
 
@@ -171,6 +176,7 @@ export const load: (
     const sizes = { pairs: frequencies.length / 2, two: 2 }
     return yield* Gpu.upload("u32", "pairs two", sizes, frequencies)
   })
+  yield* loader.done
   const { theta, factors, windows } = config
   const everything = yield* turnsBy({ theta, ...(factors && { factors }) })
   const windowed = windows === undefined ? everything : yield* turnsBy({ theta: windows.theta })

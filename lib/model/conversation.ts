@@ -14,7 +14,15 @@ import type {
   StaleCache,
 } from "../errors.ts"
 import * as Chat from "./Chat.ts"
-import { blockSize, type Event, type GenerateOptions, planOf } from "./events.ts"
+import {
+  blockSize,
+  defaultChunk,
+  type Event,
+  type GenerateOptions,
+  type Plan,
+  planOf,
+  whole,
+} from "./events.ts"
 import {
   arenaOf,
   type GenerateError,
@@ -37,6 +45,8 @@ export interface Conversation {
   readonly system: string | undefined
   /** What the model has read. */
   readonly history: History
+  /** Tokens of a question that are read in one step, at most: what its pool has blocks for. */
+  readonly chunk: number
   /** Internal: holds the blocks of all conversations that began together. */
   readonly lease: Owner
 }
@@ -46,6 +56,11 @@ export interface ConverseOptions {
   readonly system?: string
   /** Tokens the conversation may hold. Default 4,096, or the model's context where that is less. */
   readonly contextTokens?: number
+  /**
+   * Tokens of a question read in one step, at most. Default 64. Layers with a window have blocks for so many more
+   * than they see, so `say` reads no larger chunks than these.
+   */
+  readonly chunk?: number
 }
 
 /** Tokens of an answer, and how they came about. */
@@ -57,12 +72,17 @@ export interface Usage {
   readonly completionTokens: number
 }
 
-/** The end of an answer: the conversation that goes on from it. */
-export interface Answered {
+/** The end of an answer. */
+export interface Answer {
   readonly _tag: "Answered"
-  readonly conversation: Conversation
+  /** All of it. */
   readonly text: string
   readonly usage: Usage
+}
+
+/** The end of an answer in a conversation, which goes on from it. */
+export interface Answered extends Answer {
+  readonly conversation: Conversation
 }
 
 /** What saying something may fail with. */
@@ -79,15 +99,18 @@ export const converse = (
 > =>
   Effect.gen(function* () {
     const tokens = Math.min(llama.config.context, options.contextTokens ?? 4096)
-    const arena = yield* arenaOf(llama, Math.ceil(tokens / blockSize), {})
+    const { chunk = defaultChunk } = options
+    const bad = whole("chunk", chunk, 1)
+    if (bad !== undefined) return yield* bad
+    const arena = yield* arenaOf(llama, Math.ceil(tokens / blockSize), { chunk })
     const lease = yield* Lease.make(arena)
     const history = { cache: KvCache.empty(arena), tokens: [] }
-    return { llama, messages: [], system: options.system, history, lease }
+    return { llama, messages: [], system: options.system, history, chunk, lease }
   })
 
 /** The ids of the conversation as its model was trained to see it, up to where the answer begins. */
-const idsOf = (
-  { llama, system }: Conversation,
+export const idsOf = (
+  { llama, system }: Pick<Conversation, "llama" | "system">,
   messages: ReadonlyArray<Chat.Message>,
 ): Result.Result<ReadonlyArray<number>, Chat.ChatError> =>
   Result.gen(function* () {
@@ -136,6 +159,33 @@ const makeRoom = (
       : Effect.asVoid(Lease.keep([cache]))
   )
 
+/** Speaks on from a history, and sums up what was said. */
+export const answerOn = (
+  llama: Llama,
+  known: History,
+  plan: Plan,
+  options: GenerateOptions,
+  tell: Tell,
+): Effect.Effect<
+  { readonly answer: Answer; readonly history: History },
+  GenerateError,
+  Lease.Lease | Gpu.Gpu
+> =>
+  Effect.gen(function* () {
+    let text = ""
+    let completionTokens = 0
+    const hear: Tell = (event) =>
+      Effect.suspend(() => {
+        if (event._tag === "Token") completionTokens++
+        if (event._tag !== "Prompt") text += event.text
+        return tell(event)
+      })
+    const history = yield* speakOn(llama, known, plan, options, hear)
+    const promptTokens = plan.prompt.length
+    const usage = { promptTokens, cachedTokens: known.tokens.length, completionTokens }
+    return { answer: { _tag: "Answered", text, usage }, history }
+  })
+
 const answer = (
   conversation: Conversation,
   text: string,
@@ -144,6 +194,7 @@ const answer = (
 ): Effect.Effect<void, SayError, Gpu.Gpu> =>
   Effect.gen(function* () {
     const { llama, lease, history } = conversation
+    const chunk = Math.min(options.chunk ?? conversation.chunk, conversation.chunk)
     const question = [...conversation.messages, { role: "user", content: text } as const]
     const ids = yield* Effect.fromResult(idsOf(conversation, question))
     const room = KvCache.capacity(history.cache.arena) - ids.length + 1
@@ -151,26 +202,12 @@ const answer = (
     const plan = yield* planOf(llama, ids, { ...options, maxTokens })
     const known = reuse(history, ids)
     yield* Lease.under(lease)(makeRoom(known, plan.blocks))
-    let said = ""
-    let completionTokens = 0
-    const hear: Tell = (event) =>
-      Effect.suspend(() => {
-        if (event._tag === "Token") completionTokens++
-        if (event._tag !== "Prompt") said += event.text
-        return tell(event)
-      })
-    const next = yield* Lease.under(lease)(speakOn(llama, known, plan, options, hear))
-    const messages = [...question, { role: "assistant", content: said } as const]
-    yield* tell({
-      _tag: "Answered",
-      conversation: { ...conversation, messages, history: next },
-      text: said,
-      usage: {
-        promptTokens: ids.length,
-        cachedTokens: known.tokens.length,
-        completionTokens,
-      },
-    })
+    const own = { ...options, chunk }
+    const { answer, history: next } = yield* Lease.under(lease)(
+      answerOn(llama, known, plan, own, tell),
+    )
+    const messages = [...question, { role: "assistant", content: answer.text } as const]
+    yield* tell({ ...answer, conversation: { ...conversation, messages, history: next } })
   })
 
 /**

@@ -23,13 +23,28 @@ export interface GenerateOptions extends Sampling {
 /** Why it stopped by itself. */
 export type Stopped = "eos" | "length"
 
+/** Blocks of layers that see alike. */
+export interface GroupMemory {
+  readonly layers: ReadonlyArray<number>
+  /** Tokens that these layers see; undefined is all. */
+  readonly window: number | undefined
+  readonly blockBytes: number
+  readonly blocksLive: number
+  readonly blocksShared: number
+  /** Of its pool. */
+  readonly numBlocks: number
+}
+
 /** Bytes and blocks held at some moment. */
 export interface Memory {
   readonly weightsBytes: number
   /** Of the whole pool. */
   readonly cacheBytes: number
+  /** Of all groups. */
   readonly blocksLive: number
   readonly blocksShared: number
+  /** Layers with a window have fewer blocks than those that see all. */
+  readonly groups: ReadonlyArray<GroupMemory>
 }
 
 /** What happens on the way. */
@@ -62,6 +77,9 @@ export type Event =
 /** Tokens of a block of a generation's own cache. */
 export const blockSize = 16
 
+/** Tokens of a prompt read in one step, unless said. */
+export const defaultChunk = 64
+
 /** A request, checked: what will be read, said and held. */
 export interface Plan {
   readonly prompt: ReadonlyArray<number>
@@ -69,7 +87,12 @@ export interface Plan {
   readonly blocks: number
 }
 
-const whole = (name: string, value: number | undefined, least: number) =>
+/** Why an option is no whole number of at least so much; undefined where it is, or is not given. */
+export const whole = (
+  name: string,
+  value: number | undefined,
+  least: number,
+): InvalidArgument | undefined =>
   value === undefined || (Number.isSafeInteger(value) && value >= least)
     ? undefined
     : new InvalidArgument({ name, value, need: `a whole number, at least ${least}` })

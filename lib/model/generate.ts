@@ -11,8 +11,10 @@ import * as Chain from "./chain.ts"
 import { decode } from "./decode.ts"
 import {
   blockSize,
+  defaultChunk,
   type Event,
   type GenerateOptions,
+  type GroupMemory,
   type Memory,
   type Plan,
   planOf,
@@ -28,20 +30,21 @@ import { type Logit, top } from "./top.ts"
 /** What generating may fail with. */
 export type GenerateError = ModelError | ContextTooLong | ArenaTooLarge | Program.RunError
 
-/** Tokens of a prompt read in one step, unless said. */
-const defaultChunk = 64
-
 /** Slots that one claim covers at least: blocks are taken this far ahead. */
 const claimed = 32
 
 const memoryOf = ({ weights }: Llama, arena: Arena.Arena): Memory => {
-  const usages = Arena.usage(arena)
-  const sum = (of: (usage: Arena.Usage) => number) => usages.reduce((n, u) => n + of(u), 0)
+  const groups = Arena.usage(arena).map(({ numBlocks, free, shared, blockBytes }, i) => {
+    const blocks = { blocksLive: numBlocks - free, blocksShared: shared, numBlocks }
+    return { ...arena.layout.groups[i]!, blockBytes, ...blocks }
+  })
+  const sum = (of: (group: GroupMemory) => number) => groups.reduce((n, g) => n + of(g), 0)
   return {
     weightsBytes: weights.bytes,
     cacheBytes: sum(({ numBlocks, blockBytes }) => (numBlocks + 1) * blockBytes),
-    blocksLive: sum(({ numBlocks, free }) => numBlocks - free),
-    blocksShared: sum(({ shared }) => shared),
+    blocksLive: sum(({ blocksLive }) => blocksLive),
+    blocksShared: sum(({ blocksShared }) => blocksShared),
+    groups,
   }
 }
 

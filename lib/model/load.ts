@@ -55,12 +55,21 @@ export const fromCheckpoint = (
   )
 }
 
+const opened = <R>(
+  checkpoint: Effect.Effect<Checkpoint.Checkpoint, Checkpoint.OpenError, R>,
+  options: LoadOptions,
+): Effect.Effect<Llama, LoadError, Gpu.Gpu | Scope.Scope | R> =>
+  Effect.gen(function* () {
+    yield* options.progress?.({ phase: "header", done: 0, total: 0 }) ?? Effect.void
+    return yield* fromCheckpoint(yield* checkpoint, options)
+  })
+
 /** Loads a GGUF file from wherever its bytes come; the weights belong to the scope. */
 export const fromSource = (
   source: Source.Source,
   options: LoadOptions = {},
 ): Effect.Effect<Llama, LoadError, Gpu.Gpu | Scope.Scope> =>
-  Effect.flatMap(Checkpoint.fromGguf(source), (checkpoint) => fromCheckpoint(checkpoint, options))
+  opened(Checkpoint.fromGguf(source), options)
 
 /**
  * Loads a GGUF file, a folder as Hugging Face lays it out (`config.json`, `tokenizer.json` and safetensors),
@@ -81,8 +90,7 @@ export const fromSource = (
 export const load = (
   path?: string,
   options: LoadOptions = {},
-): Effect.Effect<Llama, LoadError, Gpu.Gpu | Scope.Scope> =>
-  Effect.flatMap(open(path), (checkpoint) => fromCheckpoint(checkpoint, options))
+): Effect.Effect<Llama, LoadError, Gpu.Gpu | Scope.Scope> => opened(open(path), options)
 
 /** How to lay a cache out. */
 export interface LayoutOptions {

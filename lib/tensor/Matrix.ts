@@ -1,7 +1,7 @@
 /** Weights of two axes, in one piece or in several. @module */
 import type { Weight } from "../../kernels/decode.ts"
-import type { ArrayOf, Tiled } from "../../kernels/kernel.ts"
-import { columnsOf, isTileable, side, tile, tiledOf } from "../../kernels/tile.ts"
+import type { Tiled } from "../../kernels/kernel.ts"
+import { columnsOf, isTileable, side, tiledOf } from "../../kernels/tile.ts"
 import * as DTypes from "./DType.ts"
 import * as Shape from "./Shape.ts"
 import type { Tensor } from "./value.ts"
@@ -41,12 +41,12 @@ export interface Wishes {
   readonly maxBufferBytes: number
 }
 
-/** Some rows of a weight, ready to upload. */
+/** Some rows of a weight, in the form that a device wants. */
 export interface Piece {
   readonly dtype: Weight | Tiled
+  /** The first of them. */
+  readonly first: number
   readonly rows: number
-  /** Makes the elements; a tiled piece is a copy. */
-  readonly data: () => ArrayOf[Weight | Tiled]
 }
 
 /**
@@ -55,7 +55,6 @@ export interface Piece {
  */
 export const pieces = (
   dtype: Weight,
-  weight: ArrayOf[Weight],
   n: number,
   k: number,
   { weights, maxBufferBytes }: Wishes,
@@ -68,13 +67,7 @@ export const pieces = (
   const cut = (from: number, to: number, unit: number, form: Weight | Tiled) => {
     const most = Math.max(1, Math.floor(maxBufferBytes / (unit * rowBytes))) * unit
     for (let first = from; first < to; first += most) {
-      const rows = Math.min(most, to - first)
-      const element = (row: number) => row * rowBytes / weight.BYTES_PER_ELEMENT
-      const data = () => {
-        const stored = weight.subarray(element(first), element(first + rows))
-        return form === dtype || !isTileable(dtype) ? stored : tile(dtype, stored, rows, k)
-      }
-      out.push({ dtype: form, rows, data })
+      out.push({ dtype: form, first, rows: Math.min(most, to - first) })
     }
   }
   if (isTileable(dtype)) cut(0, tiles, side, tiledOf[dtype])

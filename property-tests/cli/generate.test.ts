@@ -10,7 +10,7 @@ const greedy = [opening, "--temperature", "0", "--device", "cpu", "--max-tokens"
 const long = [opening, "--seed", "3", "--max-tokens", "400", "--ignore-eos", "--device", "cpu"]
 
 interface Shape {
-  readonly [field: string]: "string" | "number" | "numbers" | Shape
+  readonly [field: string]: "string" | "number" | "numbers" | "others" | Shape
 }
 
 const shape: Shape = {
@@ -33,15 +33,16 @@ const shape: Shape = {
     cacheBytes: "number",
     blocksLive: "number",
     blocksShared: "number",
+    groups: "others",
   },
 }
 
-const shapeOf = (value: unknown): Shape[string] | string =>
+const shapeOf = (value: unknown): Shape[string] =>
   Array.isArray(value)
     ? value.every((one) => typeof one === "number") ? "numbers" : "others"
     : typeof value === "object" && value !== null
     ? Object.fromEntries(Object.entries(value).map(([key, one]) => [key, shapeOf(one)])) as Shape
-    : typeof value
+    : typeof value as Shape[string]
 
 /** The object on standard output, which holds nothing else. */
 const object = ({ stdout }: Ended) => {
@@ -74,6 +75,12 @@ test("generate prints the text and nothing else, or one object and nothing else"
   assert.ok(Object.values(timings).every((ms) => Number(ms) > 0), JSON.stringify(timings))
   assert.ok(memory.weightsBytes > 2.9e6 && memory.cacheBytes > 0)
   assert.deepEqual([memory.blocksLive, memory.blocksShared], [2, 0]) // 17 tokens in blocks of 16
+  const [{ layers, ...group }, ...others] = memory.groups
+  assert.deepEqual(others, [])
+  assert.deepEqual(layers, [0, 1, 2, 3, 4, 5])
+  const bytes = memory.cacheBytes / 3
+  const blocks = { blocksLive: 2, blocksShared: 0, numBlocks: 2 }
+  assert.deepEqual(group, { window: null, blockBytes: bytes, ...blocks })
   assert.deepEqual(plain, { status: 0, stdout: `${said.text}\n`, stderr: "" })
   assert.deepEqual([json.status, json.stderr], [0, ""])
 

@@ -12,6 +12,7 @@ const inside = ["mod.ts", "lib/", "kernels/", "property-tests/"]
 const loaders = [
   "load",
   "Weights",
+  "ask",
   "chain",
   "decode",
   "conversation",

@@ -77,6 +77,62 @@ test("Llama.generate() with windows keeps no more blocks than they need", () =>
       assert.ok(live <= everything + Math.ceil(window / 16) + 1, `${live} blocks`)
     })))
 
+/** Blocks that `tokens` successive ones lie in, at most, wherever they begin. */
+const span = (tokens: number): number => Math.ceil((tokens - 1) / 16) + 1
+
+test("Llama.generate() counts blocks by layer group: a window's stay few, the others grow", () =>
+  withModel(cpu, (plain) =>
+    Effect.gen(function* () {
+      const prompt = Array.from({ length: 200 }, (_, i) => i + 300)
+      const options = { ...greedy, maxTokens: 60, chunk: 16 }
+      const events = yield* Stream.runCollect(Llama.generate(windowed(plain), prompt, options))
+      for (const event of events) {
+        const { groups, blocksLive, blocksShared, cacheBytes } = event.memory
+        const [all, seen] = groups as [Llama.GroupMemory, Llama.GroupMemory]
+        assert.deepEqual([all.layers, all.window], [[1, 3, 5], undefined])
+        assert.deepEqual([seen.layers, seen.window], [[0, 2, 4], window])
+        assert.equal(blocksLive, all.blocksLive + seen.blocksLive)
+        assert.equal(blocksShared, all.blocksShared + seen.blocksShared)
+        const bytes = groups.map(({ numBlocks, blockBytes }) => (numBlocks + 1) * blockBytes)
+        assert.equal(cacheBytes, bytes[0]! + bytes[1]!)
+        if (event._tag === "Prompt") { // after a step: what the next token sees beside itself
+          assert.equal(all.blocksLive, Math.ceil(event.done / 16))
+          assert.ok(seen.blocksLive <= span(window - 1), `${seen.blocksLive} blocks`)
+        } else { // during one, which takes blocks 32 tokens ahead
+          assert.ok(all.blocksLive >= Math.ceil(200 / 16))
+          assert.ok(seen.blocksLive <= span(window - 1 + 32), `${seen.blocksLive} blocks`)
+        }
+      }
+      const [all, seen] = events.at(-1)!.memory.groups as [Llama.GroupMemory, Llama.GroupMemory]
+      assert.deepEqual([all.blocksLive, seen.blocksLive <= 3], [Math.ceil(259 / 16), true])
+    })))
+
+test("Llama.say() takes any chunk, and reads at once what the conversation has blocks for", () =>
+  withModel(poisoned, (plain) =>
+    Effect.scoped(Effect.gen(function* () {
+      const llama = windowed(plainly(plain))
+      const question = "And he said unto them, Go ye into all the world. ".repeat(20)
+      const texts: Array<string> = []
+      for (const own of [{ chunk: undefined }, { chunk: 300 }]) {
+        for (const chunk of [64, 200]) {
+          const start = yield* Llama.converse(llama, {
+            contextTokens: 448,
+            ...(own.chunk !== undefined && own),
+          })
+          const options = { ...greedy, maxTokens: 4, chunk }
+          const events = yield* Stream.runCollect(Llama.say(start, question, options))
+          const read = events.flatMap((event) => event._tag === "Prompt" ? [event.done] : [])
+          const steps = read.slice(1).map((done, i) => done - read[i]!)
+          const most = Math.min(chunk, own.chunk ?? 64, read.at(-1)!)
+          assert.equal(Math.max(...steps), most)
+          texts.push((events.at(-1) as Llama.Answered).text)
+        }
+      }
+      assert.equal(new Set(texts).size, 1)
+      const bad = yield* Effect.flip(Llama.converse(llama, { chunk: 0 }))
+      assert.match(bad.message, /chunk/)
+    }))))
+
 /** By name: the model, and whether the second question finds the first still read. */
 const makers: ReadonlyArray<
   readonly [name: string, make: (llama: Llama.Llama) => Llama.Llama, read: boolean]

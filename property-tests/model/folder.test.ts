@@ -68,12 +68,14 @@ test("Llama.load() tells progress in bytes of the device, one tensor at a time",
   timeout: 60_000,
 }, async () => {
   const told: Array<readonly [number, number]> = []
+  let headers = 0
   const options: Llama.LoadOptions = {
-    progress: ({ done, total }) => Effect.sync(() => void told.push([done, total])),
+    progress: ({ phase, done, total }) =>
+      Effect.sync(() => void (phase === "header" ? headers++ : told.push([done, total]))),
   }
   const load = Effect.scoped(Effect.map(Llama.load(hf, options), ({ weights }) => weights.bytes))
   const bytes = await Effect.runPromise(Effect.provide(load, cpu))
-  assert.equal(told.length, tensors.length + 1)
+  assert.deepEqual([headers, told.length], [1, tensors.length + 1])
   const done = told.map(([done]) => done)
   assert.deepEqual([done[0], done.at(-1)], [0, bytes])
   assert.ok(done.every((at, i) => i === 0 || at > done[i - 1]!))

@@ -178,7 +178,9 @@ test("merge agrees with looking through all neighbours for the best, again and a
         const at = worth.indexOf(best)
         left.splice(at, 2, left[at]! + left[at + 1]!)
       }
-      assert.deepEqual(merge(letters.join(""), (piece) => scores.get(piece)), left)
+      const text = letters.join("")
+      const score = (left: number, _: number, end: number) => scores.get(text.slice(left, end))
+      assert.deepEqual(merge(text, score), left)
     }),
     { numRuns: 2000 },
   )

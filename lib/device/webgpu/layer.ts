@@ -1,11 +1,11 @@
 /** A WebGPU device as the Gpu service. @module */
 import { Deferred, Effect, Exit, type Layer, Layer as Layers, Result, type Scope } from "effect"
-import { GpuLost, GpuUnavailable } from "../../errors.ts"
+import { GpuFault, GpuLost, GpuUnavailable } from "../../errors.ts"
 import type { Buffer, Dispatch } from "../../tensor/Recording.ts"
 import { launchesOf } from "../memory.ts"
 import { type Gpu, type GpuShape, Service } from "../service.ts"
 import { bind, type Bound, parametersOf, run, stride } from "./encode.ts"
-import { guarded, type Opened } from "./guard.ts"
+import { alive, guarded, type Opened } from "./guard.ts"
 import * as Pipelines from "./pipelines.ts"
 import * as Readback from "./readback.ts"
 
@@ -70,15 +70,16 @@ const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () =
   const write = (
     buffer: Buffer,
     { buffer: shared, byteOffset, byteLength }: ArrayBufferView,
+    at = 0,
   ): void => {
     const data = shared as ArrayBuffer // nothing here makes shared memory
     const whole = byteLength - byteLength % 4
     // Deno 2.9 panics on a write of no bytes (its queue.rs unwraps an empty buffer's pointer).
-    if (whole > 0) device.queue.writeBuffer(raw(buffer), 0, data, byteOffset, whole)
+    if (whole > 0) device.queue.writeBuffer(raw(buffer), at, data, byteOffset, whole)
     if (whole === byteLength) return
     const tail = new Uint8Array(4) // the queue writes whole words
     tail.set(new Uint8Array(data, byteOffset + whole, byteLength - whole))
-    device.queue.writeBuffer(raw(buffer), whole, tail)
+    device.queue.writeBuffer(raw(buffer), at + whole, tail)
   }
   let arena = uniforms(64 * stride)
   const parameters = (data: ArrayBuffer): GPUBuffer => {
@@ -115,6 +116,18 @@ const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () =
       raw(buffer).destroy()
     },
     write,
+    memory: () => undefined,
+    settled: Effect.andThen(
+      guarded(opened, "writes", () => device.queue.submit([])), // sends the writes that wait for a submit
+      alive(
+        opened,
+        Effect.tryPromise({
+          try: () => device.queue.onSubmittedWorkDone(),
+          catch: (error) =>
+            new GpuFault({ kind: "internal", kernel: "writes", detail: String(error) }),
+        }),
+      ),
+    ),
     prepare: (work) =>
       Effect.gen(function* () {
         yield* pipelines.ensure(work)

@@ -21,35 +21,49 @@ export interface Source {
     offset: number,
     length: number,
   ) => Effect.Effect<Uint8Array<ArrayBuffer>, BadModelFile>
+  /** The same into memory that is there: fills `into` with the bytes from `offset` on. */
+  readonly fill: (
+    into: Uint8Array<ArrayBuffer>,
+    offset: number,
+  ) => Effect.Effect<void, BadModelFile>
 }
 
 // Node's read refuses 2 GiB and more at once.
 const bytesPerRead = 2 ** 30
 
-type Read = Source["read"]
+type Fill = Source["fill"]
 
-const inside = (name: string, size: number, read: Read): Source => ({
-  name,
-  size,
-  read: (offset, length) =>
+/** A source over something that fills any range inside `size`. */
+const inside = (name: string, size: number, fill: Fill): Source => {
+  const check = (offset: number, length: number): Effect.Effect<void, BadModelFile> =>
     Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(length) && length >= 0 &&
       length <= size - offset
-      ? read(offset, length)
+      ? Effect.void
       : Effect.fail(
         new BadModelFile({
           file: name,
           offset,
           reason: `${length} bytes are wanted: it is ${size} bytes long`,
         }),
-      ),
-})
+      )
+  return {
+    name,
+    size,
+    read: (offset, length) =>
+      Effect.flatMap(check(offset, length), () => {
+        const data = new Uint8Array(length)
+        return Effect.as(fill(data, offset), data)
+      }),
+    fill: (into, offset) => Effect.andThen(check(offset, into.length), fill(into, offset)),
+  }
+}
 
 /** Bytes in memory. Reads copy, so neither side can change the other's. */
 export const bytes = (name: string, data: Uint8Array): Source =>
   inside(
     name,
     data.length,
-    (offset, length) => Effect.sync(() => new Uint8Array(data.subarray(offset, offset + length))),
+    (into, offset) => Effect.sync(() => into.set(data.subarray(offset, offset + into.length))),
   )
 
 const reasons: { readonly [code: string]: string } = {
@@ -65,18 +79,17 @@ const refused = (file: string, offset: number) => (cause: unknown): BadModelFile
   return new BadModelFile({ file, offset, reason: reasons[code] ?? message })
 }
 
-const fill = async (handle: FileHandle, offset: number, length: number) => {
-  const data = new Uint8Array(length)
+const fill = async (handle: FileHandle, into: Uint8Array<ArrayBuffer>, offset: number) => {
+  const { length } = into
   let at = 0
   while (at < length) {
     const most = Math.min(length - at, bytesPerRead)
-    const { bytesRead } = await handle.read(data, at, most, offset + at)
+    const { bytesRead } = await handle.read(into, at, most, offset + at)
     if (bytesRead === 0) {
       throw new Error(`it ended ${length - at} bytes early: it shrank while open`)
     }
     at += bytesRead
   }
-  return data
 }
 
 /**
@@ -102,6 +115,6 @@ export const file = (path: string): Effect.Effect<Source, BadModelFile, Scope.Sc
     return inside(
       path,
       size,
-      (offset, length) => attempt(() => fill(handle, offset, length), offset),
+      (into, offset) => attempt(() => fill(handle, into, offset), offset),
     )
   })

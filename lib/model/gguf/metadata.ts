@@ -5,7 +5,17 @@
  */
 import { Result } from "effect"
 import type { BadModelFile } from "../../errors.ts"
-import { bad, count, type Cursor, type More, quote, string, take, u32 } from "./bytes.ts"
+import {
+  bad,
+  count,
+  type Cursor,
+  type More,
+  quote,
+  soundString,
+  string,
+  take,
+  u32,
+} from "./bytes.ts"
 
 /** Types in the order of their numbers in the file. */
 export const types = [
@@ -116,6 +126,11 @@ const fixedArray = (self: Cursor, of: Fixed, length: number, what: string): Read
 const strings = (self: Cursor, length: number, what: string): Read<ReadonlyArray<string>> => {
   const out: Array<string> = []
   for (let i = 0; i < length; i++) {
+    const sound = soundString(self)
+    if (sound !== undefined) {
+      out.push(sound)
+      continue
+    }
     const next = string(self, what)
     if (Result.isFailure(next)) return Result.fail(next.failure)
     out.push(next.success)

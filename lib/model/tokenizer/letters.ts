@@ -51,12 +51,16 @@ export const lettersOf = (
       cut(text).flatMap((part, i) => {
         if (typeof part === "number") return part
         const written = (spacePrefix && i === 0 ? " " : "") + part
-        return merge(written.replaceAll(" ", space), worth).flatMap(idsOf)
+        const text = written.replaceAll(" ", space)
+        const score = (left: number, right: number, end: number) =>
+          worth(text.slice(left, end), right - left)
+        return merge(text, score).flatMap(idsOf)
       }),
-    bytes: (token, type) =>
-      type === kinds.byte
-        ? Uint8Array.of(byteOf(token)!)
-        : utf8.encode(token.replaceAll(space, " ")),
+    write: (token, type, out, at) => {
+      if (type !== kinds.byte) return utf8.write(token.replaceAll(space, " "), out, at)
+      out[at] = byteOf(token)!
+      return at + 1
+    },
     returns: (text) => {
       const kept = text.replaceAll(space, " ")
       return spacePrefix ? [kept, ` ${kept}`] : [kept]

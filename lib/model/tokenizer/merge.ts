@@ -1,6 +1,6 @@
 /**
- * Merges the letters of a text into pieces: ever the two neighbours whose joined piece has the highest score,
- * of equal ones the leftmost, until no two neighbours make a piece.
+ * Merges the letters of a text into pieces: ever the two neighbours with the highest score, of equal ones the
+ * leftmost, until no two neighbours make a piece.
  *
  * Source: SentencePiece's src/bpe_model.cc.
  *
@@ -50,12 +50,12 @@ const pop = (heap: Array<Pair>): Pair | undefined => {
 }
 
 /**
- * The pieces of a text; `score` tells what a piece is worth, and that a text is none, given also how much of it
- * is the left one of the two that would make it. O(n log n) for n letters, besides what `score` takes.
+ * The pieces of a text; `score` tells what it is worth to join two neighbours, from `left` to `right` and on to
+ * `end`, and that they make no piece. O(n log n) for n letters, besides what `score` takes.
  */
 export const merge = (
   text: string,
-  score: (piece: string, left: number) => number | undefined,
+  score: (left: number, right: number, end: number) => number | undefined,
 ): ReadonlyArray<string> => {
   // By where a piece begins: where it ends, which is where the next one begins, and where the last began.
   const ends = new Int32Array(text.length)
@@ -68,7 +68,7 @@ export const merge = (
   const offer = (left: number, right: number): void => {
     if (right >= text.length) return
     const end = ends[right]!
-    const worth = score(text.slice(left, end), right - left)
+    const worth = score(left, right, end)
     if (worth !== undefined) push(heap, { left, right, end, score: worth })
   }
   for (let at = 0; at < text.length; at = ends[at]!) offer(at, ends[at]!)

@@ -2,9 +2,8 @@
  * Vocabularies with scores (`tokenizer.ggml.model` is `llama`), as SentencePiece's BPE has them: neighbours
  * merge by the score of what they make.
  *
- * Not through `@huggingface/tokenizers`: its BPE merges by the ranks of pairs. Two pairs that make one
- * token have one score but two ranks, so a list of merges cannot say "the leftmost"; and Gemma's 262,144
- * tokens have half a million pairs, which take seconds and hundreds of megabytes to find and load.
+ * Not by ranks of pairs, as `byte_level` merges: two pairs that make one token have one score but two ranks, so
+ * a list of merges cannot say "the leftmost"; and Gemma's 262,144 tokens have half a million pairs.
  *
  * @module
  */

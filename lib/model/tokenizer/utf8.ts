@@ -30,10 +30,35 @@ const encoder = new TextEncoder()
 /** UTF-8 of a text. */
 export const encode = (text: string): Uint8Array => encoder.encode(text)
 
-/** Bytes of a token written in the alphabet, or of the text itself when some letter is outside it. */
-export const unspell = (token: string): Uint8Array => {
-  const bytes = Array.from(token, (letter) => alphabet.get(letter))
-  return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes) : encode(token)
+const letters: ReadonlyArray<string> = [...alphabet].sort(([, a], [, b]) => a - b).map(
+  ([letter]) => letter,
+)
+
+/** The bytes of a text, written in the alphabet. */
+export const spell = (text: string): string => {
+  let out = ""
+  for (const byte of encode(text)) out += letters[byte]!
+  return out
+}
+
+/** Writes the UTF-8 of a text to `out` from `at` on, which has the room; gives where it ends. */
+export const write = (text: string, out: Uint8Array<ArrayBuffer>, at: number): number =>
+  at + encoder.encodeInto(text, out.subarray(at)).written
+
+/** By code unit the byte that a letter of the alphabet stands for, and -1. */
+const byteOf = Int16Array.from(
+  { length: 0x144 },
+  (_, unit) => alphabet.get(String.fromCharCode(unit)) ?? -1,
+)
+
+/** The same of a token written in the alphabet: its bytes, or the text itself when some letter is outside it. */
+export const unspell = (token: string, out: Uint8Array<ArrayBuffer>, at: number): number => {
+  for (let i = 0; i < token.length; i++) {
+    const byte = byteOf[token.charCodeAt(i)] ?? -1
+    if (byte < 0) return write(token, out, at)
+    out[at + i] = byte
+  }
+  return at + token.length
 }
 
 const width = (lead: number): number =>

@@ -22,8 +22,13 @@ export interface Coder {
   readonly addBos: boolean
   /** The ids of a text, without checks. */
   readonly ids: (text: string) => ReadonlyArray<number>
-  /** The bytes of a token that is not `literal`. */
-  readonly bytes: (token: string, type: number | undefined) => Uint8Array
+  /** Writes the bytes of a token that is not `literal` to `out` from `at` on; gives where they end. */
+  readonly write: (
+    token: string,
+    type: number | undefined,
+    out: Uint8Array<ArrayBuffer>,
+    at: number,
+  ) => number
   /** The texts that decoding the ids of a text may give, when nothing of it was lost. */
   readonly returns: (text: string) => ReadonlyArray<string>
 }
@@ -68,8 +73,13 @@ export const literal = (type: number | undefined): boolean =>
 /** The literal tokens, with their ids. */
 export const literalTokens = (
   { tokens, types }: Tokens,
-): ReadonlyArray<readonly [id: number, text: string]> =>
-  tokens.flatMap((text, id) => literal(types[id]) && text !== "" ? [[id, text] as const] : [])
+): ReadonlyArray<readonly [id: number, text: string]> => {
+  const out: Array<readonly [id: number, text: string]> = []
+  for (const [id, text] of tokens.entries()) {
+    if (literal(types[id]) && text !== "") out.push([id, text])
+  }
+  return out
+}
 
 /** Characters of literal tokens, at most: longer ones would make finding them in a text slow and large. */
 export const literals: {
