@@ -40,6 +40,7 @@ import * as llama from "./lib/model/Llama.ts"
 import * as tokenizer from "./lib/model/Tokenizer.ts"
 import * as recording from "./lib/tensor/Recording.ts"
 import * as tensor from "./lib/tensor/Tensor.ts"
+import * as pagedKvCache from "./lib/views/PagedKvCache.ts"
 
 /** How elements are stored. */
 export * as DType from "./lib/tensor/DType.ts"
@@ -91,4 +92,8 @@ export type Tokenizer = tokenizer.Tokenizer
 export { llama as Llama }
 /** A model, ready to read and to speak. */
 export type Llama = llama.Llama
+export * as PageUtilities from "./lib/views/PageUtilities.ts"
+export { pagedKvCache as PagedKvCache }
+/** Sequences over a pool of numbered blocks. */
+export type PagedKvCache = pagedKvCache.PagedKvCache
 export * from "./lib/errors.ts"

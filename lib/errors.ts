@@ -40,36 +40,52 @@ export class ShapeMismatch extends ShapeMismatchBase {
 
 const DTypeMismatchBase: Tagged<
   "DTypeMismatch",
-  { readonly tensor: string; readonly expected: string; readonly actual: string }
+  {
+    readonly tensor: string
+    readonly expected: string
+    readonly actual: string
+    /** Default: casting. */
+    readonly remedy?: string
+  }
 > = Data.TaggedError("DTypeMismatch")
 /** A tensor is stored in another dtype than its use needs. */
 export class DTypeMismatch extends DTypeMismatchBase {
   /** Derived. */
   override readonly message: string =
-    `Cannot use ${this.tensor} as ${this.expected}: it is ${this.actual}; Tensor.cast converts it`
+    `Cannot use ${this.tensor} as ${this.expected}: it is ${this.actual}; ` +
+    (this.remedy ?? "Tensor.cast converts it")
 }
 
 const CapacityExceededBase: Tagged<
   "CapacityExceeded",
-  { readonly needed: number; readonly capacity: number }
+  { readonly needed: number; readonly capacity: number; readonly remedy?: string }
 > = Data.TaggedError("CapacityExceeded")
 /** More tokens than one cache of this arena may hold. */
 export class CapacityExceeded extends CapacityExceededBase {
   /** Derived. */
   override readonly message: string =
-    `Cannot grow the cache as it needs ${this.needed} tokens: its capacity is ${this.capacity}`
+    `Cannot grow the cache as it needs ${this.needed} tokens: its capacity is ${this.capacity}` +
+    (this.remedy === undefined ? "" : `; ${this.remedy}`)
 }
 
 const OutOfBlocksBase: Tagged<
   "OutOfBlocks",
-  { readonly group: number; readonly needed: number; readonly free: number; readonly total: number }
+  {
+    readonly group: number
+    readonly needed: number
+    readonly free: number
+    readonly total: number
+    /** Default: what frees blocks of an arena. */
+    readonly remedy?: string
+  }
 > = Data.TaggedError("OutOfBlocks")
 /** The arena has fewer free blocks than the transition needs; nothing was changed. */
 export class OutOfBlocks extends OutOfBlocksBase {
   /** Derived. */
   override readonly message: string =
     `Cannot place rows as they need ${this.needed} more blocks of layer group ${this.group}: ` +
-    `${this.free} free of ${this.total}; close a lease, keep fewer values or make a larger arena`
+    `${this.free} free of ${this.total}; ` +
+    (this.remedy ?? "close a lease, keep fewer values or make a larger arena")
 }
 
 const BlockTableFullBase: Tagged<

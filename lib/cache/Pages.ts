@@ -17,7 +17,7 @@ import { during, type Flight, type Needs } from "./Flight.ts"
 import { type Gathered, gatherTo, type Piece } from "./gather.ts"
 import { type RealizeError, realizeIn } from "./Realize.ts"
 import { type Combined, empty, type KvCache, type Rows } from "./value.ts"
-import { tokensOf, type WriteError, writeRun } from "./write.ts"
+import { tokensOf, type WriteError, writeRuns } from "./write.ts"
 
 /** Pages by number; their size is the arena's `blockSize`. */
 export interface Pages extends Keeper {
@@ -61,6 +61,9 @@ export const make = (arena: Arena, numPages: number): Result.Result<Pages, Inval
 /** One page: a cache of its first rows. */
 export const at = ({ arena, written }: Pages, page: number): KvCache =>
   Option.getOrElse(HashMap.get(written, page), () => empty(arena))
+
+/** The caches of the pages that hold rows, as `Lease.keep` takes them. O(pages written). */
+export const caches = ({ written }: Pages): ReadonlyArray<KvCache> => [...HashMap.values(written)]
 
 /** What is wrong with a page's number. */
 export const pageError = (
@@ -130,11 +133,12 @@ export const write = (
       if (bad !== undefined) return yield* Result.fail(bad)
     }
     // Of no runs, the rows are checked all the same.
-    yield* writeRun(empty(self.arena), 0, rows, { from: 0, count: 0 })
+    yield* writeRuns(empty(self.arena), rows, [])
+    const byPage = Map.groupBy(yield* ordered(runs), ({ page }) => page)
     let { written } = self
-    for (const { page, offset, ...run } of yield* ordered(runs)) {
-      const old = Option.getOrElse(HashMap.get(written, page), () => empty(self.arena))
-      written = HashMap.set(written, page, yield* writeRun(old, offset, rows, run))
+    for (const [page, its] of byPage) {
+      const placed = its.map(({ offset, from, count }) => ({ at: offset, from, count }))
+      written = HashMap.set(written, page, yield* writeRuns(at(self, page), rows, placed))
     }
     return of(self.arena, self.numPages, written)
   })
@@ -165,7 +169,7 @@ export const realize = (
 ): Effect.Effect<void, RealizeError, Needs> =>
   reading(
     "realise pages",
-    pools.flatMap(({ written }) => [...HashMap.values(written)]),
+    pools.flatMap(caches),
     () => Effect.void,
   )
 
@@ -220,7 +224,7 @@ export const gather = (
  * run of full pages.
  */
 export const gatherAll = (self: Pages): Effect.Effect<Gathered, RealizeError, Needs> =>
-  reading("gather pages", [...HashMap.values(self.written)], (flight) => {
+  reading("gather pages", caches(self), (flight) => {
     const { blockSize } = self.arena.layout
     const pieces = [...HashMap.entries(self.written)].sort(([a], [b]) => a - b)
       .map(([page, cache]): Piece => ({ cache, from: 0, to: cache.length, row: page * blockSize }))

@@ -8,7 +8,7 @@ import { OutOfBlocks } from "../errors.ts"
 import type { Arena } from "./Arena.ts"
 import * as Ledger from "./Ledger.ts"
 import * as Table from "./Table.ts"
-import type { KvCache, Node } from "./value.ts"
+import { type KvCache, type Node, rowAt } from "./value.ts"
 
 /** A block a placement writes: `from` slots of it were seen by the base; `index` is its place in the table. */
 export interface Touched {
@@ -64,6 +64,10 @@ export const owed = (values: ReadonlyArray<KvCache>): ReadonlyArray<Node> => {
 export const tablesOf = (node: Node): ReadonlyArray<Table.Table> | undefined =>
   node.tables ?? node.pending?.places.get(node)?.tables
 
+/** Does the node write this position? */
+const writes = (node: Node, p: number): boolean =>
+  p >= node.at && p < node.at + node.count && rowAt(node, p - node.at) >= 0
+
 /** Where position `p` comes from: a slot written before this plan, or a row still in memory, to write again. */
 const source = (
   value: KvCache,
@@ -77,7 +81,7 @@ const source = (
       const { id } = Table.at(tables[group]!, Math.floor(p / blockSize))!
       return { slot: id * blockSize + p % blockSize }
     }
-    if (p >= node.at && p < node.at + node.count) return { node, row: p - node.at }
+    if (writes(node, p)) return { node, row: rowAt(node, p - node.at) }
   }
 }
 
@@ -108,8 +112,8 @@ const placeIn = (
   const put = (from: Node, row: number, slot: number): void => {
     if (from.rows === undefined) return // a step's body writes its own
     const list = draft.writes.get(from.rows)
-    if (list === undefined) draft.writes.set(from.rows, [from.from + row, slot])
-    else list.push(from.from + row, slot)
+    if (list === undefined) draft.writes.set(from.rows, [row, slot])
+    else list.push(row, slot)
   }
   let table = Table.take(seen, Math.ceil(base.length / blockSize))
   for (let index = Math.floor(at / blockSize); count > 0 && index * blockSize < to; index++) {
@@ -129,8 +133,8 @@ const placeIn = (
     draft.fill.set(ref.id, Math.max(used, Math.min(blockSize, to - first)))
     for (let p = first; p < Math.min(first + blockSize, Math.max(to, first + used)); p++) {
       const slot = ref.id * blockSize + (p - first)
-      if (p >= at && p < to) {
-        put(node, p - at, slot)
+      if (writes(node, p)) {
+        put(node, rowAt(node, p - at), slot)
       } else if (ref !== old) {
         const from = source(base, group, p)
         if ("slot" in from) draft.copies.push(from.slot, slot)

@@ -27,9 +27,10 @@ export interface Combined {
 export interface Node {
   /** What was written over; let go once placed. */
   base: KvCache | undefined
-  /** The rows still owed, from row `from` of these on; a step writes its own and owes none. */
+  /** The rows still owed; a step writes its own and owes none. */
   rows: Rows | Combined | undefined
-  readonly from: number
+  /** Row of the first position, or the row of each; −1 is one that stays as the base has it. */
+  readonly from: number | ReadonlyArray<number>
   readonly at: number
   readonly count: number
   /** Where it lies, by layer group; set once, when the claim that placed it lands. */
@@ -52,6 +53,10 @@ export interface KvCache extends Keeper {
   /** Internal memo: this owner holds all it reaches, if the epoch is still the owner's. */
   held: { readonly owner: Owner; readonly epoch: number } | undefined
 }
+
+/** Row of the node's i-th position, −1 where the base's stays. Internal. */
+export const rowAt = ({ from }: Pick<Node, "from">, i: number): number =>
+  typeof from === "number" ? from + i : from[i]!
 
 /** Position just after the node's last row, when `kept` of its rows are. Internal. */
 export const endOf = (node: Node, kept: number = node.count): number =>
@@ -78,7 +83,7 @@ export const nodeOf = (
   at: number,
   count: number,
   rows: Rows | Combined | undefined,
-  from = 0,
+  from: Node["from"] = 0,
 ): Node => ({ base, rows, from, at, count, tables: undefined, pending: undefined, lost: false })
 
 /** No tokens. */

@@ -5,7 +5,7 @@ import { CapacityExceeded, DTypeMismatch, InvalidArgument, ShapeMismatch } from 
 import type { Tensor } from "../tensor/value.ts"
 import type { Arena } from "./Arena.ts"
 import * as Layout from "./Layout.ts"
-import { type Combined, type KvCache, nodeOf, type Rows, view } from "./value.ts"
+import { type Combined, type KvCache, type Node, nodeOf, type Rows, view } from "./value.ts"
 
 /** What pure writes may fail with. */
 export type WriteError = ShapeMismatch | DTypeMismatch | CapacityExceeded | InvalidArgument
@@ -64,43 +64,64 @@ const positionError = (
   self: KvCache,
   name: string,
   value: number,
+  end = self.length,
 ): InvalidArgument | undefined =>
-  Number.isSafeInteger(value) && value >= floor(self) && value <= self.length
+  Number.isSafeInteger(value) && value >= floor(self) && value <= end
     ? undefined
     : new InvalidArgument({
       name,
       value,
-      need: `a whole position from ${
-        floor(self)
-      } (the first visible) to ${self.length} (the length)`,
+      need: `a whole position from ${floor(self)} (the first visible) to ${end} (the length)`,
     })
 
-/** Some of the rows: all unless said. Internal: several writes of one tensor's rows share a launch. */
+/** `count` of the rows, from row `from` on, to go to position `at` and those after it. Internal. */
 export interface Run {
+  readonly at: number
   readonly from: number
   readonly count: number
 }
 
-/** `write` of a run of the rows, which may be combined. Internal. */
-export const writeRun = (
+/** One node for several runs. What lies between them is the base's. */
+const several = (base: KvCache, rows: Rows | Combined, runs: ReadonlyArray<Run>): Node => {
+  const [first, last] = [runs[0]!, runs.at(-1)!]
+  const from = new Array<number>(last.at + last.count - first.at).fill(-1)
+  for (const run of runs) {
+    for (let i = 0; i < run.count; i++) from[run.at - first.at + i] = run.from + i
+  }
+  return nodeOf(base, first.at, from.length, rows, from)
+}
+
+/**
+ * `write` of runs of the rows, which may be combined; the runs are in order, and none lies over another. However
+ * many there are, it is one write: a block that has to be copied is copied once. Internal.
+ */
+export const writeRuns = (
   self: KvCache,
-  at: number,
   rows: Rows | Combined,
-  { from, count }: Run = { from: 0, count: tokensOf(rows) },
+  runs: ReadonlyArray<Run>,
 ): Result.Result<KvCache, WriteError> => {
-  const bad = rowsError(self.arena, rows) ?? positionError(self, "at", at)
+  const bad = rowsError(self.arena, rows)
   if (bad !== undefined) return Result.fail(bad)
-  const length = Math.max(self.length, at + count)
+  let { length } = self
+  for (const { at, count } of runs) {
+    const wrong = positionError(self, "at", at, length)
+    if (wrong !== undefined) return Result.fail(wrong)
+    length = Math.max(length, at + count)
+  }
   if (length > capacity(self.arena)) {
     return Result.fail(new CapacityExceeded({ needed: length, capacity: capacity(self.arena) }))
   }
-  if (count === 0) return Result.succeed(self)
-  const node = nodeOf(self, at, count, rows, from)
+  const some = runs.filter(({ count }) => count > 0)
+  const [first] = some
+  if (first === undefined) return Result.succeed(self)
+  const node = some.length === 1
+    ? nodeOf(self, first.at, first.count, rows, first.from)
+    : several(self, rows, some)
   return Result.succeed(view(self.arena, node, length, self.starts))
 }
 
 const write3 = (self: KvCache, at: number, rows: Rows): Result.Result<KvCache, WriteError> =>
-  writeRun(self, at, rows)
+  writeRuns(self, rows, [{ at, from: 0, count: tokensOf(rows) }])
 
 /**
  * The cache with rows `[at, at + tokens)` replaced; `at` lies between the first visible position and the

@@ -4,10 +4,13 @@ import type { Gpu, Llama } from "../../mod.ts"
 import { type Checked, skipped } from "./checked.ts"
 import { denseAttentionPrefill } from "./dense_attention_prefill.ts"
 import { casesOf, type KvCase } from "./kv.ts"
+import { kvCacheUpdate } from "./kv_cache_update.ts"
 import { mergeAttentionStates } from "./merge_attention_states.ts"
 import { model } from "./model.ts"
+import { pagedCacheProgram } from "./paged_cache_program.ts"
 import { recordedGreedy, recordedLogits, recordedNll } from "./recorded_model.ts"
 import { recordedTokenizer } from "./recorded_tokenizer.ts"
+import { slotMappingToSlices } from "./slot_mapping_to_slices.ts"
 import { tokenizer } from "./tokenizer.ts"
 
 /** Why a file could not be checked at all. */
@@ -41,9 +44,9 @@ const formats: { readonly [name: string]: Check } = {
   "logits+greedy": model,
   "kv-golden/1 dense_attention_prefill": kv(denseAttentionPrefill),
   "kv-golden/1 merge_attention_states": kv(mergeAttentionStates),
-  "kv-golden/1 paged_cache_program": later,
-  "kv-golden/1 kv_cache_update": later,
-  "kv-golden/1 slot_mapping_to_slices": later,
+  "kv-golden/1 paged_cache_program": kv(pagedCacheProgram),
+  "kv-golden/1 kv_cache_update": kv(kvCacheUpdate),
+  "kv-golden/1 slot_mapping_to_slices": kv(slotMappingToSlices),
   "kv-golden/1 transformer_cache_program": later,
   "kv-golden/1 page_attention": later,
   "kv-golden/1 continuous_batching_program": later,

@@ -4,6 +4,8 @@ import type { Tolerance } from "./checked.ts"
 
 /** An array of a case. */
 export interface Tensor {
+  /** As the format names it: `float32`, `float16`, `int32`. */
+  readonly dtype: string
   readonly shape: ReadonlyArray<number>
   readonly data: ReadonlyArray<number>
 }
@@ -13,10 +15,12 @@ export interface KvCase {
   readonly name: string
   readonly params: unknown
   readonly inputs: { readonly [name: string]: Tensor }
-  /** Empty for a case that must be refused. */
+  /** Empty for a case that must be refused; a program has what comes before, and its `final` state. */
   readonly expected: { readonly [name: string]: Tensor }
   /** Tags of which a refusal must have one; empty for a case that must succeed. */
   readonly refusals: ReadonlyArray<string>
+  /** The step of a program that must be refused, −1 for its creation. */
+  readonly refusedStep: number | undefined
   readonly tolerance: Tolerance
 }
 
@@ -24,6 +28,7 @@ const Infinite = Schema.Literals(["NaN", "Infinity", "-Infinity"])
 const Tensors = Schema.Record(
   Schema.String,
   Schema.Struct({
+    dtype: Schema.String,
     shape: Schema.Array(Schema.Int),
     data: Schema.Array(Schema.Union([Schema.Finite, Infinite])),
   }),
@@ -37,6 +42,7 @@ const File = Schema.Struct({
     expectedError: Schema.optionalKey(Schema.Struct({
       tag: Schema.String,
       alsoAccept: Schema.optionalKey(Schema.Array(Schema.String)),
+      step: Schema.optionalKey(Schema.Int),
     })),
     tolerance: Schema.Struct({ abs: Schema.Finite, rel: Schema.Finite }),
   })),
@@ -44,9 +50,9 @@ const File = Schema.Struct({
 
 const tensorsOf = (tensors: typeof Tensors.Type): { readonly [name: string]: Tensor } =>
   Object.fromEntries(
-    Object.entries(tensors).map(([name, { shape, data }]) => [
+    Object.entries(tensors).map(([name, { data, ...rest }]) => [
       name,
-      { shape, data: data.map(Number) },
+      { ...rest, data: data.map(Number) },
     ]),
   )
 
@@ -64,6 +70,7 @@ export const casesOf = (
         refusals: expectedError === undefined
           ? []
           : [expectedError.tag, ...expectedError.alsoAccept ?? []],
+        refusedStep: expectedError?.step,
       })),
   )
 

@@ -3,7 +3,7 @@ import { Effect, Result } from "effect"
 import fc from "fast-check"
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { Attention, Gpu, Pages, Program, Recording } from "../../mod.ts"
+import { Attention, Gpu, KvCache, Pages, Program, Recording } from "../../mod.ts"
 import { layout } from "../arbitraries/layouts.ts"
 import { queries } from "../arbitraries/readings.ts"
 import { near, rounding, rowsOf } from "../models/readings.ts"
@@ -219,5 +219,36 @@ test("Pages share a launch: any number of runs takes one for each layer and half
     })),
   )
   assert.equal(launches, 2)
+  Shelf.end(shelf)
+})
+
+test("Pages.write() of several runs in a page copies it once, and its shorter views read right", () => {
+  const shelf = Shelf.make({ layers: 1, keyHeads: 1, keyDim: 2, blockSize: 8 })
+  const { world } = shelf
+  const empty = Result.getOrThrow(Pages.make(world.arena, 1))
+  const [old, fresh] = [World.rows(world, 6), World.rows(world, 4)]
+  const put = (pool: Pages, ids: ReadonlyArray<number>, runs: ReadonlyArray<Pages.Run>) =>
+    Result.getOrThrow(Pages.write(pool, World.uploaded(world, ids), runs))
+  const before = put(empty, old, [{ page: 0, offset: 0, from: 0, count: 6 }])
+  const runs = [
+    { page: 0, offset: 5, from: 1, count: 3 },
+    { page: 0, offset: 2, from: 0, count: 1 },
+  ]
+  const want = [...old.slice(0, 2), fresh[0]!, ...old.slice(3, 5), ...fresh.slice(1)]
+  const verify = (pool: Pages, length: number) => {
+    const cache = Result.getOrThrow(KvCache.truncate(Pages.at(pool, 0), length))
+    const [keys] = Shelf.gather(shelf, cache)
+    near("keys", keys!, rowsOf(world.arena.layout, want.slice(0, length), 0, "keys"), 0)
+  }
+  const { numBlocks } = world.arena.ledgers[0]!
+  Shelf.run(shelf, Program.run(Pages.realize(before)))
+  const owing = Array.from({ length: 9 }, () => put(before, fresh, runs))
+  Shelf.run(shelf, Program.run(Pages.realize(owing[8]!)))
+  assert.equal(numBlocks - world.arena.ledgers[0]!.numFree, 2)
+  for (const [length, pool] of owing.entries()) verify(pool, length)
+  // A base that owes its rows too: all are written by the same batch.
+  for (let length = 0; length <= 8; length++) {
+    verify(put(put(empty, old, [{ page: 0, offset: 0, from: 0, count: 6 }]), fresh, runs), length)
+  }
   Shelf.end(shelf)
 })
