@@ -40,6 +40,8 @@ import * as llama from "./lib/model/Llama.ts"
 import * as tokenizer from "./lib/model/Tokenizer.ts"
 import * as recording from "./lib/tensor/Recording.ts"
 import * as tensor from "./lib/tensor/Tensor.ts"
+import * as continuousBatchingKvCache from "./lib/views/ContinuousBatchingKvCache.ts"
+import * as continuousBatchingKvCacheCollection from "./lib/views/ContinuousBatchingKvCacheCollection.ts"
 import * as pagedKvCache from "./lib/views/PagedKvCache.ts"
 
 /** How elements are stored. */
@@ -80,6 +82,15 @@ export * as Attention from "./lib/attention/Attention.ts"
 export { attentionState as AttentionState }
 /** Partial attention of one row. */
 export type AttentionState = attentionState.AttentionState
+export * as PageAttention from "./lib/views/pageAttention.ts"
+export { continuousBatchingKvCache as ContinuousBatchingKvCache }
+/** One layer's keys or values of a batch. */
+export type ContinuousBatchingKvCache = continuousBatchingKvCache.ContinuousBatchingKvCache
+export { continuousBatchingKvCacheCollection as ContinuousBatchingKvCacheCollection }
+/** A batch of sequences in one fused buffer. */
+export type ContinuousBatchingKvCacheCollection =
+  continuousBatchingKvCacheCollection.ContinuousBatchingKvCacheCollection
+export * as Interchange from "./lib/views/interchange.ts"
 export { window as Window }
 /** Which positions a query may see. */
 export type Window = window.Window

@@ -16,7 +16,7 @@ import * as Recording from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
 import { rename } from "../tensor/views.ts"
 import type { States } from "./AttentionState.ts"
-import { launch } from "./launch.ts"
+import { launch, sourceOf } from "./launch.ts"
 import {
   type AttendError,
   goneError,
@@ -80,7 +80,7 @@ export const attend = (
     if (gone !== undefined) return Result.fail(gone)
     return Result.flatMap(
       writeLayer(rec, step, layer, k, v),
-      () => launch(rec, arena, groups[group]!, q, { layer, window, scale, softCap }),
+      () => launch(rec, sourceOf(arena, layer), groups[group]!, q, { window, scale, softCap }),
     )
   })
 

@@ -12,9 +12,21 @@ import { mergeTo, type States } from "./AttentionState.ts"
 import { plan } from "./plan.ts"
 import type * as Window from "./Window.ts"
 
-/** Where and how a launch looks. */
+/** What attention reads: pools, and where one layer's keys and values lie in them. */
+export interface Source extends Pick<Arena, "layout" | "pools" | "tier"> {
+  readonly keys: Layout.Strides
+  readonly values: Layout.Strides
+}
+
+/** A layer of an arena. */
+export const sourceOf = (arena: Arena, layer: number): Source => ({
+  ...arena,
+  keys: Layout.strides(arena.layout, layer, "keys"),
+  values: Layout.strides(arena.layout, layer, "values"),
+})
+
+/** How a launch looks. */
 export interface Look {
-  readonly layer: number
   readonly window: Window.Window
   /** Default `1 / √keyDim`. */
   readonly scale: number | undefined
@@ -44,18 +56,16 @@ const shapeError = (
 /** Records attention of q `[tokens, numQHeads, keyDim]` over the tables of one layer group. */
 export const launch = (
   rec: Recording.Open,
-  { layout, pools, tier }: Arena,
+  { layout, pools, tier, keys, values }: Source,
   { blockTables, visible }: Pick<StepGroup, "blockTables" | "visible">,
   q: Queries,
-  { layer, window, scale, softCap }: Look,
+  { window, scale, softCap }: Look,
 ): Result.Result<States, ShapeMismatch> => {
   const bad = shapeError(layout, q, visible.shape[0]!)
   if (bad !== undefined) return Result.fail(bad)
   const { dtype, keyHeads, valueHeads, keyDim, valueDim, blockSize } = layout
   const [tokens = 0, numQHeads = 0] = q.shape
   const [batch = 0, maxBlocks = 0] = blockTables.shape
-  const keys = Layout.strides(layout, layer, "keys")
-  const values = Layout.strides(layout, layer, "values")
   const reads = { q, keys: pools[keys.pool]!, values: pools[values.pool]!, blockTables, visible }
   const params = {
     keyHeads,

@@ -6,7 +6,7 @@ import * as Layout from "../cache/Layout.ts"
 import * as Recording from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
 import type { States } from "./AttentionState.ts"
-import { launch } from "./launch.ts"
+import { launch, type Source, sourceOf } from "./launch.ts"
 import * as Mask from "./Mask.ts"
 import {
   type AttendError,
@@ -14,12 +14,33 @@ import {
   groupWindow,
   layerError,
   layerOf,
+  type Options,
   optionsError,
   type ReadOptions,
 } from "./options.ts"
 
 /** Where the context of some queries lies: tables and first kept positions by layer group. */
 export interface Placed extends Mask.Row, Pick<Batch.Row, "tables" | "starts"> {}
+
+/** Block tables of some rows, `[batch, maxBlocks]`. */
+export type Tables = Pick<Batch.GroupArrays, "blockTables" | "maxBlocks">
+
+/** Records attention over pools, through tables of their blocks, as far as a mask lets queries see. */
+export const sightTo = (
+  rec: Recording.Open,
+  source: Source,
+  { blockTables, maxBlocks }: Tables,
+  { words, window }: Pick<Mask.Visible, "words" | "window">,
+  q: Tensor<"f32", "tokens numQHeads headDim">,
+  { scale, softCap }: Options,
+): Result.Result<States, AttendError> => {
+  const batch = blockTables.length / maxBlocks
+  const tables = {
+    blockTables: Recording.fresh("u32", "batch maxBlocks", [batch, maxBlocks], blockTables),
+    visible: Recording.fresh("u32", "tokens three", [words.length / 3, 3], words),
+  }
+  return launch(rec, source, tables, q, { window, scale, softCap })
+}
 
 /**
  * Records attention of `q` `[tokens, numQHeads, keyDim]`, the queries of all rows one after another. The rows are
@@ -38,24 +59,9 @@ export const overTo = (
     if (bad !== undefined) return yield* Result.fail(bad)
     const group = Layout.groupOf(arena.layout, layer)
     const mask = { ...options, window: options.window ?? groupWindow(arena, group) }
-    const { words, window, needed } = yield* Mask.visible(mask, rows)
-    const gone = goneError(needed, rows.map(({ starts }) => starts[group]!))
+    const visible = yield* Mask.visible(mask, rows)
+    const gone = goneError(visible.needed, rows.map(({ starts }) => starts[group]!))
     if (gone !== undefined) return yield* Result.fail(gone)
-    const { blockTables, maxBlocks } = Batch.blockTables(arena, group, rows)
-    const look = { layer, window, scale: options.scale, softCap: options.softCap }
-    return yield* launch(
-      rec,
-      arena,
-      {
-        blockTables: Recording.fresh(
-          "u32",
-          "batch maxBlocks",
-          [rows.length, maxBlocks],
-          blockTables,
-        ),
-        visible: Recording.fresh("u32", "tokens three", [words.length / 3, 3], words),
-      },
-      q,
-      look,
-    )
+    const tables = Batch.blockTables(arena, group, rows)
+    return yield* sightTo(rec, sourceOf(arena, layer), tables, visible, q, options)
   })

@@ -19,7 +19,8 @@ export interface PagedRow {
   readonly queryLen: number
 }
 
-const countError = (rows: ReadonlyArray<PagedRow>): InvalidArgument | undefined => {
+/** What is wrong with the counts of rows. */
+export const countError = (rows: ReadonlyArray<PagedRow>): InvalidArgument | undefined => {
   for (const [i, { contextLen, queryLen }] of rows.entries()) {
     for (const [name, value] of Object.entries({ contextLen, queryLen })) {
       if (Number.isSafeInteger(value) && value >= 0) continue

@@ -103,6 +103,8 @@ export const make = (
     for (const [pool, bytes] of sizes.entries()) {
       if (bytes > limit) return yield* new ArenaTooLarge({ what: `pool ${pool}`, bytes, limit })
     }
+    const offsets = Layout.offsetsError(layout, counts)
+    if (offsets !== undefined) return yield* offsets
     const elements = Layout.poolElements(layout, counts)
     const pools: Array<Tensor<Layout.Storage, "pool">> = []
     for (const [pool, bytes] of sizes.entries()) {

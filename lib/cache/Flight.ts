@@ -10,7 +10,7 @@ import * as Recording from "../tensor/Recording.ts"
 import { type Claim, claim, finish, hold, settle } from "./Claim.ts"
 import * as Lease from "./Lease.ts"
 import * as Owner from "./Owner.ts"
-import { owed, plan, type Work } from "./Plan.ts"
+import { owed, type Plan, plan, type Work } from "./Plan.ts"
 import { endOf, type KvCache, type Node, view } from "./value.ts"
 
 /** An effect in flight: an owner like any other, so nothing it reads or writes can be recycled. */
@@ -141,6 +141,20 @@ export interface Taken {
   readonly work: ReadonlyArray<Work>
 }
 
+/** Takes what a plan has decided: nothing may come between the two. */
+export const takePlan = (
+  flight: Flight,
+  doing: string,
+  decided: Plan,
+  outcome: () => Settlement | undefined,
+): Result.Result<Taken, InvalidArgument> => {
+  const late = endedError(flight.transaction)
+  if (late !== undefined) return Result.fail(late)
+  const taken = claim(flight.transaction, flight.owner, decided)
+  flight.transaction.endings.push(endsWith(flight, doing, taken, outcome))
+  return Result.succeed({ claim: taken, work: decided.work })
+}
+
 /** Plans and claims nodes in one tick. */
 export const take = (
   flight: Flight,
@@ -150,11 +164,10 @@ export const take = (
 ): Result.Result<Taken, OutOfBlocks | InvalidArgument> => {
   const late = endedError(flight.transaction)
   if (late !== undefined) return Result.fail(late)
-  return Result.map(plan(flight.lease.arena, nodes), (decided) => {
-    const taken = claim(flight.transaction, flight.owner, decided)
-    flight.transaction.endings.push(endsWith(flight, doing, taken, outcome))
-    return { claim: taken, work: decided.work }
-  })
+  return Result.flatMap(
+    plan(flight.lease.arena, nodes),
+    (decided) => takePlan(flight, doing, decided, outcome),
+  )
 }
 
 /**

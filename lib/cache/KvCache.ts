@@ -4,7 +4,7 @@
  *
  * @module
  */
-export type { KvCache, Rows } from "./value.ts"
+export type { AnyRows, Combined, KvCache, Latent, Rows } from "./value.ts"
 export { empty } from "./value.ts"
 export { append, capacity, dropBefore, truncate, write, type WriteError } from "./write.ts"
 export { gather, type Gathered } from "./gather.ts"

@@ -37,8 +37,10 @@ export interface Group {
  * - `perLayer`: one buffer of keys and one of values a layer, `[block][head][slot][dim]`: a head's keys stream
  * - `fused`: one buffer a group, `[block][keys, values][layer][slot][head][dim]`
  * - `interleaved`: one buffer a layer, `[block][slot][key head, value head, …][dim]`
+ * - `latent`: one buffer a group, `[block][layer][slot][head][dim]`: keys only, whose first `valueDim` elements
+ *   are the values, as multi-head latent attention has them
  */
-export type Placement = "perLayer" | "fused" | "interleaved"
+export type Placement = "perLayer" | "fused" | "interleaved" | "latent"
 
 /** Sizes of a cache. It travels with every arena and is never guessed from a shape. */
 export interface Layout {
@@ -155,14 +157,24 @@ export const make = (options: Options): Result.Result<Layout, InvalidArgument> =
   }
   const bad = groupError(layout.layers, layout.groups)
   if (bad !== undefined) return Result.fail(bad)
-  const even = layout.keyHeads === layout.valueHeads && layout.keyDim === layout.valueDim
-  if (layout.placement !== "perLayer" && !even) {
-    const value =
-      `${layout.keyHeads}×${layout.keyDim} keys, ${layout.valueHeads}×${layout.valueDim} values`
-    const need = `equal for keys and values, or the placement "perLayer"`
-    return Result.fail(new InvalidArgument({ name: "heads and dims", value, need }))
+  const uneven = unevenError(layout)
+  return uneven === undefined ? Result.succeed(layout) : Result.fail(uneven)
+}
+
+/** Keys and values that lie together are alike; those that are the same rows have as many heads. */
+const unevenError = (layout: Layout): InvalidArgument | undefined => {
+  const { keyHeads, keyDim, valueHeads, valueDim, placement } = layout
+  const value = `${keyHeads}×${keyDim} keys, ${valueHeads}×${valueDim} values`
+  const wrong = (need: string) => new InvalidArgument({ name: "heads and dims", value, need })
+  if (placement === "perLayer") return
+  if (placement === "latent") {
+    return keyHeads === valueHeads && valueDim <= keyDim
+      ? undefined
+      : wrong("as many heads of values, at most as wide, where values are part of the keys")
   }
-  return Result.succeed(layout)
+  return keyHeads === valueHeads && keyDim === valueDim
+    ? undefined
+    : wrong(`equal for keys and values, or the placement "perLayer"`)
 }
 
 /** The group a layer belongs to. */
@@ -186,6 +198,7 @@ export const numPools = (layout: Layout): number => {
     case "interleaved":
       return layout.layers
     case "fused":
+    case "latent":
       return layout.groups.length
   }
 }
@@ -225,6 +238,19 @@ export const strides = (layout: Layout, layer: number, kind: Kind): Strides => {
         slot: heads * size,
       }
     }
+    case "latent": {
+      const group = groupOf(layout, layer)
+      const { layers } = layout.groups[group]!
+      const row = width(layout.dtype, layout.keyDim) // of values too: they lie in the keys
+      const plane = blockSize * heads * row
+      return {
+        pool: group,
+        base: layers.indexOf(layer) * plane,
+        block: layers.length * plane,
+        head: row,
+        slot: heads * row,
+      }
+    }
   }
 }
 
@@ -243,9 +269,22 @@ export const poolElements = (
   return elements
 }
 
+/** Kernels number the elements of a pool by 32 bits: what is wrong with pools of so many. */
+export const offsetsError = (
+  layout: Layout,
+  numBlocks: ReadonlyArray<number>,
+): InvalidArgument | undefined => {
+  for (const [pool, value] of poolElements(layout, numBlocks).entries()) {
+    if (value <= 2 ** 32) continue
+    const need = `at most ${2 ** 32}, so that a 32-bit offset reaches each: use fewer blocks`
+    return new InvalidArgument({ name: `the elements of pool ${pool}`, value, need })
+  }
+}
+
 /** Bytes one block of a group takes in all of its layers, keys and values together. */
 export const blockBytes = (layout: Layout, group: number): number => {
   const row = (kind: Kind): number => {
+    if (kind === "values" && layout.placement === "latent") return 0
     const { heads, dim } = half(layout, kind)
     return heads * width(layout.dtype, dim)
   }

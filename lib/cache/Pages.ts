@@ -16,7 +16,7 @@ import type { Arena } from "./Arena.ts"
 import { during, type Flight, type Needs } from "./Flight.ts"
 import { type Gathered, gatherTo, type Piece } from "./gather.ts"
 import { type RealizeError, realizeIn } from "./Realize.ts"
-import { type Combined, empty, type KvCache, type Rows } from "./value.ts"
+import { type AnyRows, empty, type KvCache } from "./value.ts"
 import { tokensOf, type WriteError, writeRuns } from "./write.ts"
 
 /** Pages by number; their size is the arena's `blockSize`. */
@@ -123,7 +123,7 @@ const ordered = (runs: ReadonlyArray<Run>): Result.Result<ReadonlyArray<Run>, In
  */
 export const write = (
   self: Pages,
-  rows: Rows | Combined,
+  rows: AnyRows,
   runs: ReadonlyArray<Run>,
 ): Result.Result<Pages, WriteError> =>
   Result.gen(function* () {

@@ -9,7 +9,7 @@ import type { Arena } from "./Arena.ts"
 import { type CheckError, during, type Flight, type Needs, place } from "./Flight.ts"
 import * as Layout from "./Layout.ts"
 import type { Plan } from "./Plan.ts"
-import type { Combined, KvCache, Rows } from "./value.ts"
+import type { AnyRows, KvCache } from "./value.ts"
 
 /** What placing may fail with; nothing has changed then. */
 export type RealizeError = CheckError | OutOfBlocks | ShapeMismatch
@@ -18,12 +18,14 @@ const halves: ReadonlyArray<Layout.Kind> = ["keys", "values"]
 
 /** The tensors of rows, and which halves of the cache they are. */
 const parts = (
-  rows: Rows | Combined,
+  rows: AnyRows,
 ): ReadonlyArray<
   readonly [kinds: ReadonlyArray<Layout.Kind>, given: Tensor.Tensor<Layout.Given, string>]
 > =>
   "combined" in rows
     ? [[halves, rows.combined]]
+    : "latent" in rows
+    ? [[["keys"], rows.latent]]
     : halves.map((kind) => [[kind], rows[kind]] as const)
 
 /** (source, destination) pairs as a tensor. */
@@ -76,7 +78,10 @@ export const recordTo = (
       const { layers } = arena.layout.groups[group]!
       const empty = none()
       // Halves that are carried go with the first rows of their kind.
-      const carried = new Map(halves.map((kind) => [kind, pairs(copies)]))
+      const own = arena.layout.placement === "latent" ? (["keys"] as const) : halves
+      const carried = new Map<Layout.Kind, Tensor.Tensor<"u32", "entries pair">>(
+        own.map((kind) => [kind, pairs(copies)]),
+      )
       const carry = (kinds: ReadonlyArray<Layout.Kind>) => {
         if (!kinds.every((kind) => carried.has(kind))) return empty
         const [found] = kinds.map((kind) => carried.get(kind)!)

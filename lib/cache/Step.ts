@@ -138,8 +138,14 @@ export const writeLayer = (
   layer: number,
   keys: Tensor<"f32", string>,
   values: Tensor<"f32", string>,
-): Result.Result<void, ShapeMismatch> => {
+): Result.Result<void, ShapeMismatch | InvalidArgument> => {
   const { arena, groups, written } = step
+  if (arena.layout.placement === "latent") {
+    const need = `another than "latent": rows that are keys alone are appended, not stepped`
+    return Result.fail(
+      new InvalidArgument({ name: "the placement", value: "latent", need }),
+    )
+  }
   const group = arena.layout.groups.findIndex(({ layers }) => layers.includes(layer))
   const { slotMapping } = groups[group]!
   const bad = rowsError(step, keys, values)

@@ -48,6 +48,57 @@ const runsOf = (pieces: ReadonlyArray<Piece>): ReadonlyArray<ReadonlyArray<Piece
   return runs
 }
 
+/** Records the reading of one run of pieces of one layer and half, into rows of `out` from `row` on. */
+const runTo = (
+  rec: Recording.Open,
+  arena: Arena,
+  layer: number,
+  kind: Layout.Kind,
+  slots: Tensor<"u32", "tokens">,
+  out: Tensor<"f32", string>,
+  row: number,
+): Result.Result<unknown, ShapeMismatch> => {
+  const { pool, params } = address(arena, layer, kind)
+  return Recording.launchTo(rec, gatherKernels[arena.layout.dtype], {
+    reads: { pool, slots, out },
+    writes: {},
+    params: { rowBase: row, ...params },
+    overrides: { WG: 64 },
+  })
+}
+
+const slotsTensor = (run: ReadonlyArray<Piece>, group: number): Tensor<"u32", "tokens"> => {
+  const flat = Uint32Array.from(run.flatMap((piece) => slotsOf(piece, group)))
+  return Recording.fresh("u32", "tokens", [flat.length], flat)
+}
+
+const covers = (pieces: ReadonlyArray<Piece>, tokens: number): boolean =>
+  pieces.reduce((sum, { from, to }) => sum + to - from, 0) === tokens
+
+/**
+ * Records the reading of one layer's keys or values: `tokens` rows, zeros where no piece is. Their caches are
+ * placed. One launch for each run of rows.
+ */
+export const gatherLayerTo = (
+  rec: Recording.Open,
+  arena: Arena,
+  layer: number,
+  kind: Layout.Kind,
+  tokens: number,
+  pieces: ReadonlyArray<Piece>,
+): Result.Result<Tensor<"f32", "tokens heads dim">, ShapeMismatch> =>
+  Result.gen(function* () {
+    const { heads, dim } = Layout.half(arena.layout, kind)
+    const shape = [tokens, heads, dim]
+    const zeros = covers(pieces, tokens) ? undefined : new Float32Array(Shape.size(shape))
+    const out = Recording.fresh("f32", "tokens heads dim", shape, zeros)
+    const group = Layout.groupOf(arena.layout, layer)
+    for (const run of runsOf(pieces)) {
+      yield* runTo(rec, arena, layer, kind, slotsTensor(run, group), out, run[0]!.row)
+    }
+    return out
+  })
+
 /**
  * Records the reading of these pieces into `tokens` rows, zeros where no piece is. Their caches are placed.
  * One launch for each layer and half, and for each run of rows.
@@ -61,7 +112,7 @@ export const gatherTo = (
   Result.gen(function* () {
     const { layout } = arena
     const runs = runsOf(pieces)
-    const covered = pieces.reduce((sum, { from, to }) => sum + to - from, 0) === tokens
+    const covered = covers(pieces, tokens)
     const make = <const A extends string>(axes: A, kind: Layout.Kind): Tensor<"f32", A> => {
       const { heads, dim } = Layout.half(layout, kind)
       const shape = [layout.layers, tokens, heads, dim]
@@ -76,17 +127,10 @@ export const gatherTo = (
     const values = make("layers tokens valueHeads valueDim", "values")
     for (const [group, { layers }] of layout.groups.entries()) {
       for (const run of runs) {
-        const flat = Uint32Array.from(run.flatMap((piece) => slotsOf(piece, group)))
-        const slots = Recording.fresh("u32", "tokens", [flat.length], flat)
+        const slots = slotsTensor(run, group)
         for (const layer of layers) {
           for (const [kind, out] of [["keys", keys], ["values", values]] as const) {
-            const { pool, params } = address(arena, layer, kind)
-            yield* Recording.launchTo(rec, gatherKernels[layout.dtype], {
-              reads: { pool, slots, out },
-              writes: {},
-              params: { rowBase: layer * tokens + run[0]!.row, ...params },
-              overrides: { WG: 64 },
-            })
+            yield* runTo(rec, arena, layer, kind, slots, out, layer * tokens + run[0]!.row)
           }
         }
       }

@@ -23,12 +23,20 @@ export interface Combined {
   readonly combined: Tensor<Given, "layers tokens combinedHeads dim">
 }
 
+/** Keys alone, for arenas placed `latent`: their values are part of them. */
+export interface Latent {
+  readonly latent: Tensor<Given, "layers tokens keyHeads keyDim">
+}
+
+/** Rows in the form that their arena stores. */
+export type AnyRows = Rows | Combined | Latent
+
 /** One write of `count` rows at position `at` over `base`. Internal. */
 export interface Node {
   /** What was written over; let go once placed. */
   base: KvCache | undefined
   /** The rows still owed; a step writes its own and owes none. */
-  rows: Rows | Combined | undefined
+  rows: AnyRows | undefined
   /** Row of the first position, or the row of each; −1 is one that stays as the base has it. */
   readonly from: number | ReadonlyArray<number>
   readonly at: number
@@ -82,7 +90,7 @@ export const nodeOf = (
   base: KvCache,
   at: number,
   count: number,
-  rows: Rows | Combined | undefined,
+  rows: AnyRows | undefined,
   from: Node["from"] = 0,
 ): Node => ({ base, rows, from, at, count, tables: undefined, pending: undefined, lost: false })
 

@@ -5,7 +5,7 @@ import { CapacityExceeded, DTypeMismatch, InvalidArgument, ShapeMismatch } from 
 import type { Tensor } from "../tensor/value.ts"
 import type { Arena } from "./Arena.ts"
 import * as Layout from "./Layout.ts"
-import { type Combined, type KvCache, type Node, nodeOf, type Rows, view } from "./value.ts"
+import { type AnyRows, type KvCache, type Node, nodeOf, view } from "./value.ts"
 
 /** What pure writes may fail with. */
 export type WriteError = ShapeMismatch | DTypeMismatch | CapacityExceeded | InvalidArgument
@@ -22,13 +22,13 @@ export const capacity = ({ layout, ledgers }: Arena): number =>
   )
 
 /** Tokens that rows hold. */
-export const tokensOf = (rows: Rows | Combined): number =>
-  ("combined" in rows ? rows.combined : rows.keys).shape[1] ?? 0
+export const tokensOf = (rows: AnyRows): number =>
+  ("combined" in rows ? rows.combined : "latent" in rows ? rows.latent : rows.keys).shape[1] ?? 0
 
 /** Rows that the arena does not store like this. */
 const rowsError = (
   { layout }: Arena,
-  rows: Rows | Combined,
+  rows: AnyRows,
 ): ShapeMismatch | DTypeMismatch | InvalidArgument | undefined => {
   const { layers, keyHeads, keyDim, valueHeads, valueDim, placement } = layout
   const dtype = Layout.givenAs(layout)
@@ -36,15 +36,24 @@ const rowsError = (
     const need = `"interleaved", which combined rows are placed as`
     return new InvalidArgument({ name: "the placement", value: placement, need })
   }
+  if ("latent" in rows !== (placement === "latent")) {
+    const need = "latent" in rows
+      ? `"latent", which keys alone are placed as`
+      : `another than "latent", which takes keys alone: \`{ latent }\``
+    return new InvalidArgument({ name: "the placement", value: placement, need })
+  }
   const tokens = tokensOf(rows)
   const needs = {
     keys: { layers, tokens, keyHeads, keyDim },
     values: { layers, tokens, valueHeads, valueDim },
     combined: { layers, tokens, combinedHeads: 2 * keyHeads, dim: keyDim },
+    latent: { layers, tokens, keyHeads, keyDim },
   }
   const given: ReadonlyArray<readonly [keyof typeof needs, Tensor<Layout.Given, string>]> =
     "combined" in rows
       ? [["combined", rows.combined]]
+      : "latent" in rows
+      ? [["latent", rows.latent]]
       : [["keys", rows.keys], ["values", rows.values]]
   for (const [half, { dtype: actual, shape }] of given) {
     const tensor = `rows.${half}`
@@ -82,7 +91,7 @@ export interface Run {
 }
 
 /** One node for several runs. What lies between them is the base's. */
-const several = (base: KvCache, rows: Rows | Combined, runs: ReadonlyArray<Run>): Node => {
+const several = (base: KvCache, rows: AnyRows, runs: ReadonlyArray<Run>): Node => {
   const [first, last] = [runs[0]!, runs.at(-1)!]
   const from = new Array<number>(last.at + last.count - first.at).fill(-1)
   for (const run of runs) {
@@ -97,7 +106,7 @@ const several = (base: KvCache, rows: Rows | Combined, runs: ReadonlyArray<Run>)
  */
 export const writeRuns = (
   self: KvCache,
-  rows: Rows | Combined,
+  rows: AnyRows,
   runs: ReadonlyArray<Run>,
 ): Result.Result<KvCache, WriteError> => {
   const bad = rowsError(self.arena, rows)
@@ -120,7 +129,7 @@ export const writeRuns = (
   return Result.succeed(view(self.arena, node, length, self.starts))
 }
 
-const write3 = (self: KvCache, at: number, rows: Rows): Result.Result<KvCache, WriteError> =>
+const write3 = (self: KvCache, at: number, rows: AnyRows): Result.Result<KvCache, WriteError> =>
   writeRuns(self, rows, [{ at, from: 0, count: tokensOf(rows) }])
 
 /**
@@ -128,8 +137,8 @@ const write3 = (self: KvCache, at: number, rows: Rows): Result.Result<KvCache, W
  * length. Touches no device. O(1); realising it copies the blocks it overlaps, O(rows + blocks touched).
  */
 export const write: {
-  (at: number, rows: Rows): (self: KvCache) => Result.Result<KvCache, WriteError>
-  (self: KvCache, at: number, rows: Rows): Result.Result<KvCache, WriteError>
+  (at: number, rows: AnyRows): (self: KvCache) => Result.Result<KvCache, WriteError>
+  (self: KvCache, at: number, rows: AnyRows): Result.Result<KvCache, WriteError>
 } = dual(3, write3)
 
 /**
@@ -148,9 +157,9 @@ export const write: {
  * ```
  */
 export const append: {
-  (rows: Rows): (self: KvCache) => Result.Result<KvCache, WriteError>
-  (self: KvCache, rows: Rows): Result.Result<KvCache, WriteError>
-} = dual(2, (self: KvCache, rows: Rows) => write3(self, self.length, rows))
+  (rows: AnyRows): (self: KvCache) => Result.Result<KvCache, WriteError>
+  (self: KvCache, rows: AnyRows): Result.Result<KvCache, WriteError>
+} = dual(2, (self: KvCache, rows: AnyRows) => write3(self, self.length, rows))
 
 /** Law: truncate(write(b, at, rows), m) = m ≤ at ? truncate(b, m) : write(truncate(b, …), at, rows[0, m − at)). */
 const cut = (self: KvCache, length: number, starts: ReadonlyArray<number>): KvCache => {

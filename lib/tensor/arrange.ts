@@ -2,7 +2,7 @@
 import { type Effect, Result } from "effect"
 import { concat as concatKernel } from "../../kernels/concat.ts"
 import { workgroup } from "../../kernels/grid.ts"
-import { strided } from "../../kernels/strided.ts"
+import { strided as stridedKernel } from "../../kernels/strided.ts"
 import { InvalidArgument, ShapeMismatch } from "../errors.ts"
 import * as Recording from "./Recording.ts"
 import * as Shape from "./Shape.ts"
@@ -26,7 +26,7 @@ const copy = <A extends string>(
   const size = (axis: number) => sizes[axis + sizes.length - 4] ?? 1
   const stride = (axis: number) => strides[axis + strides.length - 4] ?? 0
   return Result.map(
-    Recording.launchTo(rec, strided, {
+    Recording.launchTo(rec, stridedKernel, {
       reads: { x },
       writes: { out },
       params: {
@@ -86,16 +86,51 @@ export const permuteTo = <A extends string, const Y extends string>(
     const need = `the axes "${x.axes}" in another order, at most 4`
     return Result.fail(new InvalidArgument({ name: "axes", value: axes, need }))
   }
+  if (order.every((from, i) => from === i)) return Result.succeed({ ...x, axes })
   const strides = names.map((_, i) => Shape.size(x.shape.slice(i + 1)))
   const shape = order.map((i) => x.shape[i]!)
   return copy<Y>(rec, x, { axes, shape }, 0, shape, order.map((i) => strides[i]!))
 }
 
-/** The same axes, at most four, in another order: `permute(x, "heads tokens headDim")`. */
+/** The same axes, at most four, in another order: `permute(x, "heads tokens headDim")`. To its own order it is free. */
 export const permute = <A extends string, const Y extends string>(
   x: Tensor<"f32", A>,
   axes: Shape.AxisOf<Y> extends Shape.AxisOf<A> ? Y : never,
 ): Arranged<Y> => Recording.op((rec) => permuteTo<A, Y>(rec, x, axes))
+
+/** A box of elements inside a tensor: `offset + i · strides[0] + j · strides[1] + …`. */
+export interface Box {
+  readonly offset: number
+  /** Of up to four axes, in elements. */
+  readonly strides: ReadonlyArray<number>
+  /** As many sizes. */
+  readonly shape: ReadonlyArray<number>
+}
+
+/** Elements of a tensor that a box names, in any order and as often as it says; no offset may leave the tensor. */
+export const strided = <const A extends string>(
+  x: Tensor<"f32", string>,
+  axes: A,
+  { offset, strides, shape }: Box,
+): Arranged<A> =>
+  Recording.op((rec): Result.Result<Tensor<"f32", A>, ShapeMismatch | InvalidArgument> => {
+    const ranks = [Shape.words(axes).length, strides.length, shape.length]
+    const counts = [offset, ...strides, ...shape]
+    const wrong = (name: string, value: number | string, need: string) =>
+      Result.fail(new InvalidArgument({ name, value, need }))
+    if (ranks.some((rank) => rank !== ranks[0] || rank > 4)) {
+      return wrong("axes, strides and sizes", ranks.join(", "), "equally many, at most 4")
+    }
+    if (counts.some((n) => !(Number.isSafeInteger(n) && n >= 0))) {
+      return wrong("a box", counts.join(" "), "whole numbers, at least 0")
+    }
+    const size = Shape.size(x.shape)
+    const last = shape.reduce((at, n, i) => at + (n - 1) * strides[i]!, offset)
+    if (Shape.size(shape) > 0 && last >= size) {
+      return wrong("the last offset of a box", last, `below ${size}, the elements of [${x.axes}]`)
+    }
+    return copy<A>(rec, x, { axes, shape }, offset, shape, strides)
+  })
 
 /** The plain function under `concat`. */
 export const concatTo = <A extends string>(

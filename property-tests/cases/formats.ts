@@ -2,10 +2,12 @@
 import { Effect, Result, Schema } from "effect"
 import type { Gpu, Llama } from "../../mod.ts"
 import { type Checked, skipped } from "./checked.ts"
+import { continuousBatchingProgram } from "./continuous_batching_program.ts"
 import { denseAttentionPrefill } from "./dense_attention_prefill.ts"
 import { casesOf, type KvCase } from "./kv.ts"
 import { kvCacheUpdate } from "./kv_cache_update.ts"
 import { mergeAttentionStates } from "./merge_attention_states.ts"
+import { pageAttentionCases } from "./page_attention.ts"
 import { model } from "./model.ts"
 import { pagedCacheProgram } from "./paged_cache_program.ts"
 import { recordedGreedy, recordedLogits, recordedNll } from "./recorded_model.ts"
@@ -48,8 +50,8 @@ const formats: { readonly [name: string]: Check } = {
   "kv-golden/1 kv_cache_update": kv(kvCacheUpdate),
   "kv-golden/1 slot_mapping_to_slices": kv(slotMappingToSlices),
   "kv-golden/1 transformer_cache_program": later,
-  "kv-golden/1 page_attention": later,
-  "kv-golden/1 continuous_batching_program": later,
+  "kv-golden/1 page_attention": kv(pageAttentionCases),
+  "kv-golden/1 continuous_batching_program": kv(continuousBatchingProgram),
   "tokenizer of model_file": recordedTokenizer,
   "greedy of model_file": recordedGreedy,
   "logits of model_file": recordedLogits,

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Effect, Result, type Scope } from "effect"
+import { Effect, Result, Scope } from "effect"
 import { Attention, Gpu, KvCache, type Layout, Lease, Program, Recording } from "../../mod.ts"
 import { inOneTick } from "./device.ts"
 import { givenRow, poisonUnseen } from "./storage.ts"
@@ -41,6 +41,13 @@ export const run = <A, E>(
     ),
   )
 }
+
+/** What a run records. */
+export type Body<A, E> = Effect.Effect<A, E, Recording | Recording.Transaction | Lease>
+
+/** Runs what makes a value, whose tensors then live as long as the shelf. */
+export const lasting = <A, E>(shelf: Shelf, body: Body<A, E>): A =>
+  run(shelf, Scope.provide(Program.run(body), shelf.world.scope))
 
 /** A cache of these rows, appended in chunks that end at these lengths. */
 export const cacheOf = (

@@ -77,7 +77,7 @@ const f16Of = (x: number): number => {
 const bf16Of = (x: number): number => new Uint32Array(Float32Array.of(x).buffer)[0]! >>> 16
 
 /** Numbers as an arena of this layout is given them; exact for those of `element`. */
-const pack = (
+export const pack = (
   dtype: Layout.Given,
   numbers: ReadonlyArray<number>,
 ): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> => {

@@ -1,0 +1,162 @@
+/** Recorded attention over pages: in dense tensors of both orders, and in pages of an arena. @module */
+import { Effect, Result, Schema } from "effect"
+import { f16OfBits } from "../../kernels/half.ts"
+import { Arena, Gpu, Layout, Lease, PageAttention, Pages, Program, Tensor } from "../../mod.ts"
+import { all, check, type Checked, numbers, refused } from "./checked.ts"
+import { type KvCase, type Tensor as Recorded, tensor } from "./kv.ts"
+
+const nullable = <S extends Schema.Top>(schema: S) => Schema.NullOr(schema)
+const Params = Schema.Struct({
+  attnScale: nullable(Schema.Finite),
+  maxContextLen: nullable(Schema.Finite),
+  numSplits: Schema.Finite,
+  maskValue: nullable(
+    Schema.Union([Schema.Number, Schema.Literals(["NaN", "Infinity", "-Infinity"])]),
+  ),
+  softCap: nullable(Schema.Finite),
+  slidingWindow: nullable(Schema.Finite),
+})
+
+const storage = ({ dtype }: Recorded): Layout.Given => dtype === "float16" ? "f16" : "f32"
+
+const stored = (recorded: Recorded) => {
+  const wide = Float32Array.from(recorded.data)
+  return storage(recorded) === "f32"
+    ? wide
+    : Uint16Array.from(new Uint32Array(wide.buffer), f16OfBits)
+}
+
+const axes = "pages heads slots dim"
+
+/** The case's tensors on the device, and its options. */
+const inputsOf = (one: KvCase, params: typeof Params.Type) =>
+  Effect.gen(function* () {
+    const { maskValue } = params
+    const query = tensor(one.inputs, "query")
+    const [numSeqs = 0, numHeads = 0, headDim = 0] = query.shape
+    const options: PageAttention.Options = {
+      query: yield* Gpu.upload(
+        "f32",
+        "numSeqs numHeads headDim",
+        { numSeqs, numHeads, headDim },
+        Float32Array.from(query.data),
+      ),
+      contextLens: tensor(one.inputs, "context_lens").data,
+      blockTables: rowsOf(tensor(one.inputs, "block_tables")),
+      attnScale: params.attnScale ?? undefined,
+      maxContextLen: params.maxContextLen ?? undefined,
+      numSplits: params.numSplits,
+      maskValue: maskValue === null ? undefined : Number(maskValue),
+      attnLogitsSoftCap: params.softCap ?? undefined,
+      slidingWindow: params.slidingWindow ?? undefined,
+    }
+    const pagesOf = (name: string) => {
+      const recorded = tensor(one.inputs, name)
+      const [pages = 0, heads = 0, slots = 0, dim = 0] = recorded.shape
+      const dtype = storage(recorded)
+      return Gpu.upload(dtype, axes, { pages, heads, slots, dim }, stored(recorded))
+    }
+    return {
+      options,
+      keyPages: yield* pagesOf("key_pages"),
+      valuePages: yield* pagesOf("value_pages"),
+    }
+  })
+
+const rowsOf = ({ shape: [rows = 0, width = 0], data }: Recorded) =>
+  Array.from({ length: rows }, (_, i) => data.slice(i * width, (i + 1) * width))
+
+type Inputs = Effect.Success<ReturnType<typeof inputsOf>>
+
+const inPlace = ({ options, ...tensors }: Inputs) =>
+  Effect.scoped(Effect.gen(function* () {
+    const { out } = yield* Program.run(PageAttention.pageAttention({ ...options, ...tensors }))
+    return yield* Gpu.read(out)
+  }))
+
+const otherOrder = ({ options, ...tensors }: Inputs) =>
+  Effect.scoped(Effect.gen(function* () {
+    const { out } = yield* Program.run(Effect.gen(function* () {
+      const turned = (x: typeof tensors.keyPages) =>
+        Effect.flatMap(
+          Tensor.cast(x, "f32"),
+          (wide) => Tensor.permute(wide, "heads pages slots dim"),
+        )
+      const keyPages = yield* turned(tensors.keyPages)
+      const valuePages = yield* turned(tensors.valuePages)
+      return yield* PageAttention.pageAttention({ ...options, keyPages, valuePages })
+    }))
+    return yield* Gpu.read(out)
+  }))
+
+/** Every page is written to an arena; what the case poisoned would be of no row, and stays in the pages. */
+const pooled = ({ options, keyPages, valuePages }: Inputs) =>
+  Effect.scoped(Effect.gen(function* () {
+    const [pages = 0, heads = 0, slots = 0, dim = 0] = keyPages.shape
+    const layout = yield* Effect.fromResult(
+      Layout.make({
+        layers: 1,
+        keyHeads: heads,
+        keyDim: dim,
+        blockSize: slots,
+        dtype: keyPages.dtype,
+      }),
+    )
+    const arena = yield* Arena.make(layout, pages)
+    const attended = Effect.gen(function* () {
+      const rows = <const A extends string>(x: typeof keyPages, axes: A) =>
+        Effect.gen(function* () {
+          const wide = yield* Tensor.cast(x, "f32")
+          const turned = yield* Tensor.permute(wide, "pages slots heads dim")
+          const stored = yield* Tensor.cast(turned, keyPages.dtype)
+          return { ...stored, axes, shape: [1, pages * slots, heads, dim] }
+        })
+      const keys = yield* rows(keyPages, "layers tokens keyHeads keyDim")
+      const values = yield* rows(valuePages, "layers tokens valueHeads valueDim")
+      const runs = Array.from({ length: pages }, (_, page) => ({
+        page,
+        offset: 0,
+        from: page * slots,
+        count: slots,
+      }))
+      const pool = yield* Effect.fromResult(
+        Result.flatMap(
+          Pages.make(arena, pages),
+          (pool) => Pages.write(pool, { keys, values }, runs),
+        ),
+      )
+      return yield* PageAttention.pageAttention({ ...options, pages: pool })
+    })
+    return yield* Lease.scoped(arena)(
+      Effect.flatMap(Program.run(attended), ({ out }) => Gpu.read(out)),
+    )
+  }))
+
+const checkOne = (one: KvCase): Effect.Effect<Checked, Schema.SchemaError, Gpu> =>
+  Effect.gen(function* () {
+    const params = yield* Schema.decodeUnknownEffect(Params)(one.params)
+    if (one.refusals.length > 0) {
+      return yield* refused(
+        one.name,
+        one.refusals,
+        Effect.scoped(Effect.flatMap(inputsOf(one, params), inPlace)),
+      )
+    }
+    const ways = { "in place": inPlace, "other order": otherOrder, "in an arena": pooled }
+    const compared = Effect.scoped(Effect.gen(function* () {
+      const inputs = yield* inputsOf(one, params)
+      const distances = []
+      for (const [name, way] of Object.entries(ways)) {
+        const out = yield* way(inputs)
+        const want = tensor(one.expected, "out").data
+        distances.push(numbers(`out ${name}`, out, want, one.tolerance))
+      }
+      return all(...distances)
+    }))
+    return yield* check(one.name, compared)
+  })
+
+/** Checks every case of a file. */
+export const pageAttentionCases = (
+  cases: ReadonlyArray<KvCase>,
+): Effect.Effect<ReadonlyArray<Checked>, Schema.SchemaError, Gpu> => Effect.forEach(cases, checkOne)
