@@ -14,11 +14,12 @@ import { attention } from "./attention.ts"
 import { bookkeeping } from "./bookkeeping.ts"
 import { decode } from "./decode.ts"
 import { growth } from "./growth.ts"
+import { llama } from "./llama.ts"
 import { load } from "./load.ts"
 import { type Bench, digits, type Line, show } from "./report.ts"
 import { step } from "./step.ts"
 
-const benches: ReadonlyArray<Bench> = [decode, attention, bookkeeping, growth, load, step]
+const benches: ReadonlyArray<Bench> = [decode, attention, bookkeeping, growth, llama, load, step]
 
 const { values: { filter = "", json } } = parseArgs({
   options: { filter: { type: "string" }, json: { type: "string" } },
