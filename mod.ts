@@ -43,6 +43,15 @@ import * as tensor from "./lib/tensor/Tensor.ts"
 import * as continuousBatchingKvCache from "./lib/views/ContinuousBatchingKvCache.ts"
 import * as continuousBatchingKvCacheCollection from "./lib/views/ContinuousBatchingKvCacheCollection.ts"
 import * as pagedKvCache from "./lib/views/PagedKvCache.ts"
+import * as transformerCache from "./lib/views/TransformerCache.ts"
+import * as transformerCacheMetaData from "./lib/views/TransformerCacheMetaData.ts"
+import * as transformerCacheView from "./lib/views/TransformerCacheView.ts"
+import * as attnMaskDetail from "./lib/views/transformer/AttnMaskDetail.ts"
+import * as attnMaskType from "./lib/views/transformer/AttnMaskType.ts"
+import * as axis from "./lib/views/transformer/Axis.ts"
+import * as quantizer from "./lib/views/transformer/Quantizer.ts"
+import * as runtimeMode from "./lib/views/transformer/RuntimeMode.ts"
+import * as transformerMetadata from "./lib/views/transformer/TransformerMetadata.ts"
 
 /** How elements are stored. */
 export * as DType from "./lib/tensor/DType.ts"
@@ -94,6 +103,34 @@ export * as Interchange from "./lib/views/interchange.ts"
 export { window as Window }
 /** Which positions a query may see. */
 export type Window = window.Window
+export { transformerCache as TransformerCache }
+/** Keys and values of all layers for a batch. */
+export type TransformerCache = transformerCache.TransformerCache
+export { transformerCacheView as TransformerCacheView }
+/** The same of one layer. */
+export type TransformerCacheView = transformerCacheView.TransformerCacheView
+export { transformerCacheMetaData as TransformerCacheMetaData }
+/** Sizes of a transformer's cache. */
+export type TransformerCacheMetaData = transformerCacheMetaData.TransformerCacheMetaData
+export { transformerMetadata as TransformerMetadata }
+/** What one call of a transformer's cache is told about its rows. */
+export type TransformerMetadata = transformerMetadata.TransformerMetadata
+export { attnMaskType as AttnMaskType }
+/** How a layer hides positions. */
+export type AttnMaskType = attnMaskType.AttnMaskType
+export { attnMaskDetail as AttnMaskDetail }
+/** The same, with its numbers. */
+export type AttnMaskDetail = attnMaskDetail.AttnMaskDetail
+export { runtimeMode as RuntimeMode }
+/** What a model does now. */
+export type RuntimeMode = runtimeMode.RuntimeMode
+export { axis as Axis }
+/** A logical axis. */
+export type Axis = axis.Axis
+export { quantizer as Quantizer }
+/** How a cache stores its rows. */
+export type Quantizer = quantizer.Quantizer
+export * as Partition from "./lib/views/transformer/partition.ts"
 export * as Chat from "./lib/model/Chat.ts"
 export * as Gguf from "./lib/model/Gguf.ts"
 export * as Source from "./lib/model/gguf/Source.ts"

@@ -221,6 +221,17 @@ export class GpuLost extends GpuLostBase {
 /** What any work on a device may fail with. */
 export type DeviceError = GpuFault | GpuLost
 
+const BadCacheDataBase: Tagged<
+  "BadCacheData",
+  { readonly what: string; readonly reason: string }
+> = Data.TaggedError("BadCacheData")
+/** A cache that was written down is damaged, or of another version. */
+export class BadCacheData extends BadCacheDataBase {
+  /** Derived. */
+  override readonly message: string =
+    `Cannot restore a cache from its data: ${this.what} ${this.reason}`
+}
+
 const BadModelFileBase: Tagged<
   "BadModelFile",
   { readonly file: string; readonly offset: number; readonly reason: string }

@@ -16,8 +16,10 @@ export interface Mask {
   readonly causal?: boolean
   /** The last tokens, self included. Default: the window of the layer's group, else everything. */
   readonly window?: Window.Window
-  /** A query sees positions of its own chunk of so many tokens, counted from position 0. */
+  /** A query sees positions of its own chunk of so many tokens, counted from `chunkOffset`. */
   readonly chunk?: number
+  /** A position at which a chunk begins. Default 0. */
+  readonly chunkOffset?: number
   /**
    * Packed sequences: for each row, an id for every position of its context. Equal ids see each other, −1 is
    * padding, which sees nothing and is not seen. Positions of one id lie together.
@@ -25,9 +27,14 @@ export interface Mask {
   readonly segments?: ReadonlyArray<ArrayLike<number>>
   /** Left padding: for each row, its first position that is no padding. Default 0. */
   readonly starts?: ReadonlyArray<number>
+  /**
+   * For each row, the position of each of its queries, also past the context; −1 is padding, which sees nothing.
+   * Default: the last query stands at the last position of the context, each before it one earlier.
+   */
+  readonly positions?: ReadonlyArray<ArrayLike<number>>
 }
 
-/** A row of queries: the last of them stands at the last position of the context. */
+/** A row of queries: unless told, the last of them stands at the last position of the context. */
 export interface Row {
   readonly contextLen: number
   readonly queryLen: number
@@ -44,6 +51,10 @@ const nothing: Range = { first: 1, last: 0 }
 
 const invalid = (name: string, value: number | string, need: string) =>
   new InvalidArgument({ name, value, need })
+
+/** Kernels know a window from the last position a query sees: right where that is the query's own. */
+const kernelsWindow = ({ causal = true, positions }: Mask): boolean =>
+  causal && positions === undefined
 
 const listError = (
   name: string,
@@ -75,20 +86,56 @@ const segmentsError = (
   }
 }
 
-/** What is wrong with a mask for these rows. */
-export const error = (mask: Mask, rows: ReadonlyArray<Row>): InvalidArgument | undefined => {
-  const { causal = true, window, chunk, segments, starts } = mask
+const positionsError = (
+  positions: ArrayLike<number>,
+  row: number,
+  { contextLen, queryLen }: Row,
+  segments: boolean,
+): InvalidArgument | undefined => {
+  const name = `positions[${row}]`
+  if (positions.length !== queryLen) {
+    return invalid(`the length of ${name}`, positions.length, `${queryLen}, the queries of its row`)
+  }
+  const most = segments ? contextLen - 1 : Infinity
+  for (let i = 0; i < queryLen; i++) {
+    const position = positions[i]!
+    if (Number.isSafeInteger(position) && position >= -1 && position <= most) continue
+    const end = segments ? `to ${most} (the last with a segment)` : "on"
+    return invalid(`${name}[${i}]`, position, `a whole position from 0 ${end}, or −1 (padding)`)
+  }
+}
+
+const chunkError = ({ chunk, chunkOffset }: Mask): InvalidArgument | undefined => {
   if (chunk !== undefined && !(Number.isSafeInteger(chunk) && chunk >= 1)) {
     return invalid("chunk", chunk, "a whole number, at least 1")
   }
-  if (!causal && window !== undefined && window.last !== undefined && window.sinks > 0) {
-    return invalid("window.sinks", window.sinks, "0 where queries see later positions too")
+  if (chunkOffset === undefined) return undefined
+  if (!(Number.isSafeInteger(chunkOffset) && chunkOffset >= 0)) {
+    return invalid("chunkOffset", chunkOffset, "a whole number, at least 0")
   }
-  const bad = listError("segments", segments, rows) ?? listError("starts", starts, rows)
+  return chunk === undefined
+    ? invalid("chunkOffset", chunkOffset, "given together with chunk")
+    : undefined
+}
+
+/** What is wrong with a mask for these rows. */
+export const error = (mask: Mask, rows: ReadonlyArray<Row>): InvalidArgument | undefined => {
+  const { causal = true, window, chunk, segments, starts, positions } = mask
+  const wrongChunk = chunkError(mask)
+  if (wrongChunk !== undefined) return wrongChunk
+  if (!kernelsWindow(mask) && window?.last !== undefined && window.sinks > 0) {
+    const why = causal ? "positions are given" : "queries see later positions too"
+    return invalid("window.sinks", window.sinks, `0 where ${why}`)
+  }
+  const bad = listError("segments", segments, rows) ?? listError("starts", starts, rows) ??
+    listError("lists of positions", positions, rows)
   if (bad !== undefined) return bad
-  for (const [i, { contextLen, queryLen }] of rows.entries()) {
-    const placed = causal || chunk !== undefined || segments !== undefined ||
-      window?.last !== undefined
+  for (const [i, row] of rows.entries()) {
+    const { contextLen, queryLen } = row
+    const misplaced = positions && positionsError(positions[i]!, i, row, segments !== undefined)
+    if (misplaced !== undefined) return misplaced
+    const placed = positions === undefined &&
+      (causal || chunk !== undefined || segments !== undefined || window?.last !== undefined)
     if (placed && queryLen > contextLen) {
       return invalid(`queries of row ${i}`, queryLen, `at most ${contextLen}, its tokens`)
     }
@@ -115,10 +162,13 @@ const runOf = (ids: ArrayLike<number>, position: number): Range => {
  * What a query of row `row` at `position` sees, its window's sinks left out. The mask is one that `error` accepts.
  */
 export const range = (mask: Mask, row: number, position: number, contextLen: number): Range => {
-  const { causal = true, window = Window.all, chunk, segments, starts } = mask
+  const { causal = true, window = Window.all, chunk, chunkOffset = 0, segments, starts } = mask
   const ids = segments?.[row]
   const run = ids === undefined ? undefined : runOf(ids, position)
-  const chunkStart = chunk === undefined ? 0 : position - position % chunk
+  // One chunk more keeps the remainder from being negative before the first offset.
+  const chunkStart = chunk === undefined
+    ? 0
+    : position - (position - chunkOffset % chunk + chunk) % chunk
   const first = Math.max(
     run?.first ?? 0,
     chunkStart,
@@ -150,19 +200,20 @@ export const visible = (
 ): Result.Result<Visible, InvalidArgument> => {
   const bad = error(mask, rows)
   if (bad !== undefined) return Result.fail(bad)
-  const { causal = true, window = Window.all } = mask
-  const own = causal ? { ...mask, window: Window.all } : mask
+  const { window = Window.all, positions } = mask
+  const own = kernelsWindow(mask) ? { ...mask, window: Window.all } : mask
   const words: Array<number> = []
   const needed = rows.map(({ contextLen, queryLen }, row) => {
     let lowest = contextLen
     for (let i = 0; i < queryLen; i++) {
-      const position = contextLen - queryLen + i
-      const { first, last } = range(own, row, position, contextLen)
+      const said = positions?.[row]?.[i]
+      const position = said ?? contextLen - queryLen + i
+      const { first, last } = said === -1 ? nothing : range(own, row, position, contextLen)
       words.push(row, first, last)
       if (first <= last) lowest = Math.min(lowest, Math.max(first, Window.lowest(window, position)))
     }
     return lowest
   })
-  const left = causal ? window : Window.all
+  const left = kernelsWindow(mask) ? window : Window.all
   return Result.succeed({ words: Uint32Array.from(words), window: left, needed })
 }

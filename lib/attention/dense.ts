@@ -27,8 +27,10 @@ export interface DenseOptions {
   readonly softCap?: number
   /** Query i stands at position `contextLen − queryLen + i` and sees no later one. Default true. */
   readonly causal?: boolean
-  /** Positions see those of their own chunk of so many tokens, from position 0 on. */
+  /** Positions see those of their own chunk of so many tokens, from `chunkOffset` on. */
   readonly chunk?: number
+  /** A position at which a chunk begins. Default 0. */
+  readonly chunkOffset?: number
   /** `[contextLen]`: positions of one id see each other, −1 sees nothing. */
   readonly segments?: ArrayLike<number>
   /** Positions below it are padding. Default 0. */
@@ -47,12 +49,13 @@ export interface DenseOutput {
 export const dense = (input: DenseInput, options: DenseOptions = {}): DenseOutput => {
   const { q, k, v, queryLen, contextLen, numQHeads, keyHeads, valueHeads, keyDim, valueDim } = input
   const { window = all, scale = 1 / Math.sqrt(keyDim), softCap, causal = true } = options
-  const { chunk, segments, start = 0 } = options
+  const { chunk, chunkOffset = 0, segments, start = 0 } = options
   const out = new Float64Array(queryLen * numQHeads * valueDim)
   const lse = new Float64Array(queryLen * numQHeads).fill(-Infinity)
   const sees = (position: number, j: number): boolean =>
     (!causal || j <= position) && j >= start &&
-    (chunk === undefined || Math.floor(j / chunk) === Math.floor(position / chunk)) &&
+    (chunk === undefined ||
+      Math.floor((j - chunkOffset) / chunk) === Math.floor((position - chunkOffset) / chunk)) &&
     (segments === undefined || (segments[j] === segments[position] && segments[j] !== -1)) &&
     (window.last === undefined || j > position - window.last || j < window.sinks)
   for (let i = 0; i < queryLen; i++) {

@@ -1,7 +1,7 @@
 /** Which code checks which file of recorded cases. @module */
 import { Effect, Result, Schema } from "effect"
 import type { Gpu, Llama } from "../../mod.ts"
-import { type Checked, skipped } from "./checked.ts"
+import type { Checked } from "./checked.ts"
 import { continuousBatchingProgram } from "./continuous_batching_program.ts"
 import { denseAttentionPrefill } from "./dense_attention_prefill.ts"
 import { casesOf, type KvCase } from "./kv.ts"
@@ -14,6 +14,7 @@ import { recordedGreedy, recordedLogits, recordedNll } from "./recorded_model.ts
 import { recordedTokenizer } from "./recorded_tokenizer.ts"
 import { slotMappingToSlices } from "./slot_mapping_to_slices.ts"
 import { tokenizer } from "./tokenizer.ts"
+import { transformerCacheProgram } from "./transformer_cache_program.ts"
 
 /** Why a file could not be checked at all. */
 export type FileError = Schema.SchemaError | Llama.LoadError
@@ -29,17 +30,6 @@ const kv = (
 ): Check =>
 (json) => Effect.flatMap(casesOf(json), op)
 
-const Listed = Schema.Struct({ cases: Schema.Array(Schema.Unknown) })
-
-/** Formats that are known and have no code yet: each case is skipped. */
-const later: Check = (json) =>
-  Effect.succeed(
-    Result.match(Schema.decodeUnknownResult(Listed)(json), {
-      onSuccess: ({ cases }) => cases.map((_, i) => skipped(`case ${i}`, "not built yet")),
-      onFailure: () => [skipped("the file", "not built yet")],
-    }),
-  )
-
 /** By `kind`, or by `format` and `op`; a tokenizer's file that names a model is of a format of its own. */
 const formats: { readonly [name: string]: Check } = {
   tokenizer,
@@ -49,7 +39,7 @@ const formats: { readonly [name: string]: Check } = {
   "kv-golden/1 paged_cache_program": kv(pagedCacheProgram),
   "kv-golden/1 kv_cache_update": kv(kvCacheUpdate),
   "kv-golden/1 slot_mapping_to_slices": kv(slotMappingToSlices),
-  "kv-golden/1 transformer_cache_program": later,
+  "kv-golden/1 transformer_cache_program": kv(transformerCacheProgram),
   "kv-golden/1 page_attention": kv(pageAttentionCases),
   "kv-golden/1 continuous_batching_program": kv(continuousBatchingProgram),
   "tokenizer of model_file": recordedTokenizer,

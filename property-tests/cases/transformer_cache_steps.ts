@@ -1,0 +1,83 @@
+/** Programs over a transformer's cache, as `property-tests/golden/caches/FORMAT.md` writes them down. @module */
+import { type Effect, Schema } from "effect"
+
+/** How the program's cache is made, and what is done to it. */
+export interface Params {
+  readonly batchSize: number
+  readonly sequenceLength: number
+  readonly numHiddenLayers: number
+  readonly keyHeads: number
+  readonly valueHeads: number
+  readonly keyDim: number
+  readonly valueDim: number
+  readonly maskType: "full" | "sliding"
+  readonly window: number | null
+  readonly starts: ReadonlyArray<number> | null
+  readonly dtype: "float32" | "float16" | "bfloat16"
+  readonly steps?: ReadonlyArray<unknown>
+}
+
+/** One step. */
+export type Step =
+  | {
+    readonly do: "concatenate"
+    readonly layer: number
+    readonly k: string
+    readonly v: string
+    readonly q?: string
+  }
+  | { readonly do: "insert"; readonly slot: number; readonly other: { readonly params: Params } }
+  | { readonly do: "insert_starts"; readonly slot: number; readonly starts: ReadonlyArray<number> }
+  | { readonly do: "insert_index"; readonly slot: number; readonly index: ReadonlyArray<number> }
+  | { readonly do: "roundtrip_pure" }
+  | { readonly do: "snapshot"; readonly as: string }
+  | { readonly do: "restore"; readonly from: string }
+
+const Int = Schema.Int
+const Steps = Schema.Array(Schema.Unknown)
+const Decoded = Schema.Struct({
+  batchSize: Int,
+  sequenceLength: Int,
+  numHiddenLayers: Int,
+  keyHeads: Int,
+  valueHeads: Int,
+  keyDim: Int,
+  valueDim: Int,
+  maskType: Schema.Literals(["full", "sliding"]),
+  window: Schema.NullOr(Int),
+  starts: Schema.NullOr(Schema.Array(Int)),
+  dtype: Schema.Literals(["float32", "float16", "bfloat16"]),
+  steps: Schema.optionalKey(Steps),
+})
+
+const AnyStep = Schema.Union([
+  Schema.Struct({
+    do: Schema.Literal("concatenate"),
+    layer: Int,
+    k: Schema.String,
+    v: Schema.String,
+    q: Schema.optionalKey(Schema.String),
+  }),
+  Schema.Struct({
+    do: Schema.Literal("insert"),
+    slot: Int,
+    other: Schema.Struct({ params: Decoded }),
+  }),
+  Schema.Struct({
+    do: Schema.Literal("insert_starts"),
+    slot: Int,
+    starts: Schema.Array(Int),
+  }),
+  Schema.Struct({ do: Schema.Literal("insert_index"), slot: Int, index: Schema.Array(Int) }),
+  Schema.Struct({ do: Schema.Literal("roundtrip_pure") }),
+  Schema.Struct({ do: Schema.Literal("snapshot"), as: Schema.String }),
+  Schema.Struct({ do: Schema.Literal("restore"), from: Schema.String }),
+])
+
+/** Reads how a cache is made. */
+export const paramsOf: (json: unknown) => Effect.Effect<Params, Schema.SchemaError> = Schema
+  .decodeUnknownEffect(Decoded)
+
+/** Reads a step. */
+export const stepOf: (json: unknown) => Effect.Effect<Step, Schema.SchemaError> = Schema
+  .decodeUnknownEffect(AnyStep)
