@@ -9,6 +9,7 @@ const golden = (place: string): Promise<Ended> =>
   start([...command, "tools/golden.ts", place]).ended
 
 const merge = "property-tests/golden/caches/merge_attention_states.01.json"
+const recorded = "property-tests/golden/smollm2/smollm2_logits.json"
 
 test("golden passes recorded cases and fails whatever is not as recorded", {
   timeout: 120_000,
@@ -22,7 +23,8 @@ test("golden passes recorded cases and fails whatever is not as recorded", {
     const put = (name: string, value: unknown) =>
       writeFileSync(join(wrong, name), typeof value === "string" ? value : JSON.stringify(value))
     put("merge.json", cases)
-    put("later.json", { format: "kv-golden/1", op: "page_attention", cases: [1, 2, 3] })
+    const logits = JSON.parse(readFileSync(join(root, recorded), "utf8"))
+    put("absent.json", { ...logits, model_file: "nowhere.gguf" })
     put("unknown.json", { format: "kv-golden/2", op: "page_attention", cases: [] })
     put("malformed.json", { kind: "tokenizer", cases: [{ text: 1 }] })
     put("broken.json", "{")
@@ -47,7 +49,7 @@ test("golden passes recorded cases and fails whatever is not as recorded", {
         /^FAILED cpu .*merge\.json merge-two-splits: out on the host: 1 of 32 differ, \[3\] is \S+, not \S+ \(\S+ \+ \S+ of it allowed\); out on the device: /m,
         /^FAILED cpu .*merge\.json merge-four-splits-one-empty: no refusal, not ShapeMismatch$/m,
         /^cpu .*merge\.json: 5 passed, 2 failed, largest error 1\.0e\+0$/m,
-        /^cpu .*later\.json: 3 skipped: not built yet$/m,
+        /^cpu .*absent\.json: 7 skipped: no model file nowhere\.gguf$/m,
         /^FAILED .*unknown\.json: its format is unknown: kv-golden\/2 page_attention$/m,
         /^FAILED .*broken\.json: its format is unknown: .*JSON/m,
         /^FAILED cpu .*malformed\.json: Expected string at .*text/m,
