@@ -36,12 +36,7 @@ export {
 export { attend, type Attended, type AttendOptions, type Queries } from "./transformer/attend.ts"
 export { maskFor, type Visible, visible } from "./transformer/see.ts"
 export { key, materialize, type Materialized, value } from "./transformer/materialize.ts"
-export {
-  attendShards,
-  type Range,
-  type Shard,
-  shard,
-  type Sharded,
-  type ShardError,
-  unshard,
-} from "./transformer/shard.ts"
+export { shard, type ShardError } from "./transformer/shard.ts"
+export type { Range, Shard, Sharded } from "./transformer/sharded.ts"
+export { attendShards } from "./transformer/attend_shards.ts"
+export { unshard } from "./transformer/unshard.ts"

@@ -14,7 +14,7 @@ import type { Tensor } from "../../tensor/value.ts"
 import type { Attended, AttendOptions, Queries } from "./attend.ts"
 import { shapeOf } from "./check.ts"
 import { maskFor } from "./see.ts"
-import type { Parts, Shard, Sharded } from "./shard.ts"
+import type { Parts, Shard, Sharded } from "./sharded.ts"
 
 /** Joins parts along an axis, in order. */
 const joined = <A extends string>(

@@ -9,7 +9,6 @@ import * as Arena from "../../cache/Arena.ts"
 import type { Needs } from "../../cache/Flight.ts"
 import type { Gathered } from "../../cache/gather.ts"
 import * as Lease from "../../cache/Lease.ts"
-import type { Owner } from "../../cache/Owner.ts"
 import { realize, type RealizeError } from "../../cache/Realize.ts"
 import { empty, type KvCache } from "../../cache/value.ts"
 import { dropBefore, truncate, type WriteError } from "../../cache/write.ts"
@@ -22,51 +21,8 @@ import { copyRows } from "./copy.ts"
 import { type InitError, layoutOf } from "./init.ts"
 import { type Partitioning, resolve } from "./partition.ts"
 import { MODE_PREFILL, type RuntimeMode } from "./RuntimeMode.ts"
+import type { Parts, Range, Shard, Sharded } from "./sharded.ts"
 import { type TransformerCacheView, view } from "./value.ts"
-
-export { attendShards } from "./attend_shards.ts"
-export { unshard } from "./unshard.ts"
-
-/** Indices from `from` up to and without `to`. */
-export interface Range {
-  readonly from: number
-  readonly to: number
-}
-
-/** One device's part of a view. */
-export interface Shard {
-  /** Rows of the batch. */
-  readonly batch: Range
-  /** Positions of each row; they keep their numbers. */
-  readonly positions: Range
-  /** Heads of keys. */
-  readonly keyHeads: Range
-  /** Heads of values. */
-  readonly valueHeads: Range
-  /** Elements of each head of a value. Keys are whole: scores of parts of them are no scores. */
-  readonly valueDims: Range
-  /** A view of these alone. */
-  readonly view: TransformerCacheView
-  /** What holds its blocks. */
-  readonly lease: Owner
-}
-
-/** Parts along each axis. */
-export interface Parts {
-  readonly batch: number
-  readonly positions: number
-  readonly heads: number
-  readonly valueDims: number
-}
-
-/** A view in parts. */
-export interface Sharded {
-  /** What was divided: its sizes, masks and starts. */
-  readonly whole: TransformerCacheView
-  readonly parts: Parts
-  /** By batch, then positions, then heads, then value elements. */
-  readonly shards: ReadonlyArray<Shard>
-}
 
 /** What dividing may fail with. */
 export type ShardError = InitError | RealizeError | WriteError

@@ -6,7 +6,9 @@ import type { WriteError } from "../../cache/write.ts"
 import type { Gpu } from "../../device/service.ts"
 import type { Partitioning } from "./partition.ts"
 import type { RuntimeMode } from "./RuntimeMode.ts"
-import { shard, type Sharded, type ShardError, unshard } from "./shard.ts"
+import { shard, type ShardError } from "./shard.ts"
+import type { Sharded } from "./sharded.ts"
+import { unshard } from "./unshard.ts"
 import { cacheOf, type TransformerCache } from "./value.ts"
 
 /** Every layer divided as `TransformerCacheView.shard` does; a layer without a view has no shards. */

@@ -9,7 +9,7 @@ import type { WriteError } from "../../cache/write.ts"
 import { concat } from "../../tensor/arrange.ts"
 import * as Recording from "../../tensor/Recording.ts"
 import { castRows, gatherRows, rowsOver, type Span } from "./copy.ts"
-import type { Shard, Sharded } from "./shard.ts"
+import type { Shard, Sharded } from "./sharded.ts"
 import { type TransformerCacheView, view } from "./value.ts"
 
 const join = (a: Gathered, b: Gathered, along: "tokens" | "heads" | "dims") =>
