@@ -66,8 +66,8 @@ const pack = (
   const starts = new Uint32Array(tokens.length + 1)
   // No letter of a token stands for more bytes than its own UTF-8 has.
   const bytes = new Uint8Array(tokens.reduce((sum, token) => sum + 3 * token.length, 0))
-  for (const [id, token] of tokens.entries()) {
-    const at = starts[id]!
+  for (let id = 0; id < tokens.length; id++) {
+    const [token, at] = [tokens[id]!, starts[id]!]
     starts[id + 1] = literal(types[id])
       ? utf8.write(token, bytes, at)
       : coder.write(token, types[id], bytes, at)

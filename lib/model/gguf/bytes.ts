@@ -6,6 +6,7 @@
  * @module
  */
 import { Result } from "effect"
+import { Buffer } from "node:buffer"
 import { BadModelFile, type UnsupportedModel } from "../../errors.ts"
 import { limits } from "./limits.ts"
 
@@ -30,6 +31,8 @@ export interface Cursor {
   readonly bytes: Uint8Array
   /** The same bytes, for numbers. */
   readonly view: DataView
+  /** The same bytes, for text: a view for each of a vocabulary's strings would take more memory than they do. */
+  readonly text: Buffer
   /** The next byte. */
   at: number
 }
@@ -40,6 +43,7 @@ export const cursor = (file: string, bytes: Uint8Array, size: number): Cursor =>
   size,
   bytes,
   view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+  text: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
   at: 0,
 })
 
@@ -128,13 +132,11 @@ export const soundString = (self: Cursor): string | undefined => {
   if (end > Math.min(bytes.length, limits.headerBytes) || length > limits.stringBytes) {
     return undefined
   }
-  try {
-    const text = utf8.decode(bytes.subarray(start, end))
-    self.at = end
-    return text
-  } catch {
-    return undefined
-  }
+  const text = self.text.toString("utf8", start, end)
+  // What is no UTF-8 reads as U+FFFD: `string` tells it from one that the file has.
+  if (text.includes("\ufffd")) return undefined
+  self.at = end
+  return text
 }
 
 /** A string: a u64 length, then UTF-8. */

@@ -24,7 +24,7 @@ type Known = ReadonlyMap<string, number>
 /** Where a text is there twice, the literal one is meant, and then the last. */
 const knownOf = (vocabulary: Tokens): Known => {
   const out = new Map<string, number>()
-  for (const [id, token] of vocabulary.tokens.entries()) out.set(token, id)
+  vocabulary.tokens.forEach((token, id) => out.set(token, id))
   for (const [id, token] of literalTokens(vocabulary)) out.set(token, id)
   return out
 }
@@ -36,7 +36,8 @@ const readMerges = (
 ): Result.Result<ReadonlyArray<string>, BadModelFile> =>
   Result.gen(function* () {
     const merges = yield* Gguf.strings(from, keys.merges)
-    for (const [i, line] of merges.entries()) {
+    for (let i = 0; i < merges.length; i++) {
+      const line = merges[i]!
       const refuse = (need: string) =>
         bad(from, keys.merges, `has ${Gguf.quote(line)} at ${i}: ${need}`)
       const space = line.indexOf(" ")

@@ -75,9 +75,9 @@ export const literalTokens = (
   { tokens, types }: Tokens,
 ): ReadonlyArray<readonly [id: number, text: string]> => {
   const out: Array<readonly [id: number, text: string]> = []
-  for (const [id, text] of tokens.entries()) {
+  tokens.forEach((text, id) => {
     if (literal(types[id]) && text !== "") out.push([id, text])
-  }
+  })
   return out
 }
 
