@@ -9,6 +9,7 @@
  */
 export { init, of, type Options, type PagedKvCache, type Sizes } from "./paged/value.ts"
 export { fromPages, type Tables } from "./paged/from.ts"
+export { row, type RowOptions, withRow } from "./paged/convert.ts"
 export {
   allocateBlocks,
   type Allocated,

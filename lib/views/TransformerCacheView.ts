@@ -26,6 +26,7 @@
 export { isEmpty, room, show } from "./transformer/value.ts"
 export type { TransformerCacheView } from "./transformer/value.ts"
 export { init, layoutOf, type LayoutOptions, type ViewOptions } from "./transformer/init.ts"
+export { fromRows, row, withRow } from "./transformer/convert.ts"
 export { append, type Chunk } from "./transformer/append.ts"
 export {
   type Concatenated,

@@ -2,6 +2,68 @@
  * The same tokens as another kind of value: a sequence, pages that a caller numbers, or either in another arena.
  * In one arena the blocks are shared and nothing is copied; each conversion says which it was.
  *
+ * A `KvCache` is between any two views. `row` takes a sequence out of a view and `withRow` puts one in, for
+ * `PagedKvCache`, `ContinuousBatchingKvCacheCollection` and `TransformerCacheView`; the first two give pages, which
+ * `toCache` joins.
+ *
+ * @example One sequence in three views of an arena, and in one block
+ * ```ts
+ * import assert from "node:assert/strict"
+ * import { Effect, Result } from "effect"
+ * import {
+ *   Arena,
+ *   ContinuousBatchingKvCacheCollection as Collection,
+ *   Gpu,
+ *   Interchange,
+ *   Lease,
+ *   PagedKvCache,
+ *   Pages,
+ *   Program,
+ *   TransformerCacheMetaData,
+ *   TransformerCacheView,
+ * } from "@kvasir/kvasir"
+ *
+ * const metadata = Result.getOrThrow(TransformerCacheMetaData.create({
+ *   batchSize: 1, sequenceLength: 8, numHiddenLayers: 1, padTokenId: 0, numHeads: 1, headDim: 2,
+ * }))
+ * const program = Effect.scoped(Effect.gen(function* () {
+ *   const arena = (yield* Collection.make({
+ *     kvParams: { numHeads: 1, headSize: 2, isMla: false },
+ *     ...{ numBlocks: 4, numLayers: 1, maxSeqLen: 8, lookupTable: [], cacheLengths: [] },
+ *   })).pages.arena
+ *   const rows = yield* Gpu.upload(
+ *     "f32",
+ *     "tokens numKvHeads headDim",
+ *     { tokens: 2, numKvHeads: 1, headDim: 2 },
+ *     Float32Array.of(1, 2, 3, 4),
+ *   )
+ *   const { paged, batch, view } = yield* Effect.fromResult(Result.gen(function* () {
+ *     const none = yield* PagedKvCache.of(arena, { batchSize: 1, maxBlocksPerSeq: 1 })
+ *     const { cache } = yield* PagedKvCache.allocateBlocks(none, { sequence: 0, numTokens: 2 })
+ *     const pages = yield* Pages.make(arena, 4)
+ *     return {
+ *       paged: yield* PagedKvCache.appendKv(cache, 0, rows, rows),
+ *       batch: yield* Collection.of(pages, { lookupTable: [3], cacheLengths: [0] }),
+ *       view: yield* TransformerCacheView.init(arena, { metadata }),
+ *     }
+ *   }))
+ *   yield* Lease.scoped(arena)(Effect.gen(function* () {
+ *     const all = yield* Program.run(Effect.gen(function* () {
+ *       const row = yield* Effect.fromResult(PagedKvCache.row(paged, 0))
+ *       const { value: cache } = yield* Interchange.toCache(row)
+ *       return {
+ *         batch: yield* Collection.withRow(batch, 0, cache),
+ *         view: yield* TransformerCacheView.withRow(view, 0, cache),
+ *       }
+ *     }))
+ *     assert.deepEqual([all.batch.copied, all.view.copied], [false, false])
+ *     assert.deepEqual([all.batch.value.cacheLengths, all.view.value.indexs], [[2], [2]])
+ *     assert.equal(Arena.usage(arena)[0]!.free, 4) // of 5: one block holds them all
+ *   }))
+ * }))
+ * await Effect.runPromise(Effect.provide(program, Gpu.layerCpu()))
+ * ```
+ *
  * @module
  */
 import { Effect, Result } from "effect"
@@ -73,7 +135,13 @@ const layoutError = (
     })
   }
   if (!cast && from.dtype !== into.dtype) {
-    return new DTypeMismatch({ tensor: "a cache", expected: into.dtype, actual: from.dtype })
+    const remedy = "{ cast: true } rounds it"
+    return new DTypeMismatch({
+      tensor: "a cache",
+      expected: into.dtype,
+      actual: from.dtype,
+      remedy,
+    })
   }
 }
 

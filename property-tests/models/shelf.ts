@@ -43,7 +43,7 @@ export const run = <A, E>(
 }
 
 /** What a run records. */
-export type Body<A, E> = Effect.Effect<A, E, Recording | Recording.Transaction | Lease>
+export type Body<A, E> = Effect.Effect<A, E, Gpu | Recording | Recording.Transaction | Lease>
 
 /** Runs what makes a value, whose tensors then live as long as the shelf. */
 export const lasting = <A, E>(shelf: Shelf, body: Body<A, E>): A =>

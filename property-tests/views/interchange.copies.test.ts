@@ -197,7 +197,7 @@ test("Interchange refuses what does not fit, and leaves all values as they were"
   )
   says(
     Interchange.toArena(made.next, other({ dtype: "f16" })),
-    "use a cache as f16: it is f32; Tensor.cast converts it",
+    "use a cache as f16: it is f32; { cast: true } rounds it",
   )
   says(
     Interchange.toArena(dropped, other({})),
