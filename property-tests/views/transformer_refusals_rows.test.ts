@@ -56,7 +56,7 @@ test("insert() refuses rows that do not fit, wherever they come from", () => {
     converted,
     0,
     "DTypeMismatch",
-    "Cannot use other (without cast: true) as f32: it is f16; Tensor.cast converts it",
+    "Cannot use other as f32: it is f16; { cast: true } rounds it",
   )
   refused(
     converted,

@@ -79,7 +79,8 @@ const pairError = (
   if (bad !== undefined) return bad
   const [expected, actual] = [self.arena.layout.dtype, other.arena.layout.dtype]
   if (expected !== actual && !cast) {
-    return new DTypeMismatch({ tensor: "other (without cast: true)", expected, actual })
+    const remedy = "{ cast: true } rounds it"
+    return new DTypeMismatch({ tensor: "other", expected, actual, remedy })
   }
   const needed = Math.max(...other.indexs)
   const { maximumSequenceLength: capacity } = self
