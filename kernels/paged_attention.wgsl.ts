@@ -1,5 +1,5 @@
 /** paged_attention.wgsl: one thread a (token, query head). @module */
-import { LSE_EMPTY_WGSL } from "./constants.ts"
+import { LSE_EMPTY_WGSL, SOFT_CAP_WGSL } from "./constants.ts"
 import { threadOf } from "./grid.ts"
 import { wgslType } from "./kernel.ts"
 import { loadRow } from "./load.wgsl.ts"
@@ -50,10 +50,10 @@ fn value_of(block: u32, offset: u32, head: u32) -> u32 {
     offset * params.value_slot_stride;
 }
 
-// tanh of more than 15 is 1 in f32, and may overflow on the way.
+${SOFT_CAP_WGSL}
 fn capped(score: f32) -> f32 {
   if (params.soft_cap == 0.0) { return score; }
-  return params.soft_cap * tanh(clamp(score / params.soft_cap, -15.0, 15.0));
+  return soft_capped(score, params.soft_cap);
 }
 
 @compute @workgroup_size(WG)

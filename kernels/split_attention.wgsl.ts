@@ -1,5 +1,5 @@
 /** split_attention.wgsl: one thread a (strip of tokens, pack of query heads, split), all of it in registers. @module */
-import { LSE_EMPTY_WGSL } from "./constants.ts"
+import { LSE_EMPTY_WGSL, SOFT_CAP_WGSL } from "./constants.ts"
 import { threadOf } from "./grid.ts"
 import type { Shape } from "./split_attention.ts"
 
@@ -131,9 +131,9 @@ const caps = {
   plain: { functions: "", factor: "params.scale * LOG2E", of: (score: string) => score },
   capped: {
     functions: /* wgsl */ `
-// tanh of more than 15 is 1 in f32, and may overflow on the way.
+${SOFT_CAP_WGSL}
 fn capped(score: f32) -> f32 {
-  return LOG2E * params.soft_cap * tanh(clamp(score / params.soft_cap, -15.0, 15.0));
+  return LOG2E * soft_capped(score, params.soft_cap);
 }
 `,
     factor: "params.scale",

@@ -4,11 +4,12 @@
  *
  * @module
  */
-import { type Effect, Reducer, type Result } from "effect"
+import { type Effect, Reducer, Result } from "effect"
 import { LSE_EMPTY } from "../../kernels/constants.ts"
 import { mergeStates } from "../../kernels/merge_states.ts"
 import type { ShapeMismatch } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
+import * as Shape from "../tensor/Shape.ts"
 import type { Tensor } from "../tensor/value.ts"
 
 /** What a row has seen so far. */
@@ -68,10 +69,17 @@ export const mergeTo = (
 ): Result.Result<States, ShapeMismatch> => {
   const [parts = 0, tokens = 0, heads = 0, dim = 0] = outs.shape
   const rows = tokens * heads
+  const bad = Shape.sizesError("outs", outs.shape, {
+    parts,
+    tokens,
+    numQHeads: heads,
+    valueDim: dim,
+  }) ?? Shape.sizesError("lses", lses.shape, { parts, tokens, numQHeads: heads })
+  if (bad !== undefined) return Result.fail(bad)
   return Recording.launchTo(rec, mergeStates, {
     reads: {
       outs: { ...outs, axes: "parts rows dim", shape: [parts, rows, dim] },
-      lses: { ...lses, axes: "parts rows", shape: [lses.shape[0]!, rows] },
+      lses: { ...lses, axes: "parts rows", shape: [parts, rows] },
     },
     writes: {
       out: { axes: "tokens numQHeads valueDim", shape: [tokens, heads, dim] },

@@ -46,6 +46,7 @@ const shapeError = (
     new ShapeMismatch({ tensor: "q", axis, expected, actual })
   if (headDim !== keyDim) return wrong("headDim", keyDim, headDim)
   if (tokens !== expectedTokens) return wrong("tokens", expectedTokens, tokens)
+  if (q.shape.length !== 3) return wrong("tokens numQHeads headDim (rank)", 3, q.shape.length)
   for (const heads of [keyHeads, valueHeads]) { // a group of query heads shares one key head
     if (numQHeads % heads !== 0) {
       return wrong("numQHeads (a multiple)", Math.ceil(numQHeads / heads) * heads, numQHeads)

@@ -3,6 +3,7 @@ import { Result } from "effect"
 import type { Arena } from "../cache/Arena.ts"
 import * as Batch from "../cache/Batch.ts"
 import * as Layout from "../cache/Layout.ts"
+import { ShapeMismatch } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
 import type { States } from "./AttentionState.ts"
@@ -57,6 +58,14 @@ export const overTo = (
     const layer = layerOf(arena, options)
     const bad = optionsError(options) ?? layerError(arena, layer)
     if (bad !== undefined) return yield* Result.fail(bad)
+    // Before the mask, which has a range for each query that the rows promise.
+    const expected = rows.reduce((sum, { queryLen }) => sum + queryLen, 0)
+    const [actual = 0] = q.shape
+    if (expected !== actual) {
+      return yield* Result.fail(
+        new ShapeMismatch({ tensor: "q", axis: "tokens", expected, actual }),
+      )
+    }
     const group = Layout.groupOf(arena.layout, layer)
     const mask = { ...options, window: options.window ?? groupWindow(arena, group) }
     const visible = yield* Mask.visible(mask, rows)

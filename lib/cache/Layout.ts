@@ -99,6 +99,9 @@ const whole = (name: string, value: number, least = 1): InvalidArgument | undefi
     ? undefined
     : new InvalidArgument({ name, value, need: `a whole number, at least ${least}` })
 
+/** More than any model has; lists of all layers are made before memory is asked for. */
+const mostLayers = 65_536
+
 const groupError = (layers: number, groups: ReadonlyArray<Group>): InvalidArgument | undefined => {
   const named = groups.flatMap((group) => group.layers).sort((a, b) => a - b)
   const each = named.length === layers && named.every((layer, i) => layer === i)
@@ -127,6 +130,10 @@ const groupError = (layers: number, groups: ReadonlyArray<Group>): InvalidArgume
  * ```
  */
 export const make = (options: Options): Result.Result<Layout, InvalidArgument> => {
+  if (options.layers > mostLayers) {
+    const need = `a whole number from 1 to ${mostLayers}`
+    return Result.fail(new InvalidArgument({ name: "layers", value: options.layers, need }))
+  }
   const layout: Layout = {
     layers: options.layers,
     groups: options.groups ?? [{

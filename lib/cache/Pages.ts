@@ -181,6 +181,12 @@ export const pagesOf = (
 ): Result.Result<ReadonlyArray<readonly [KvCache, number]>, InvalidArgument> =>
   Result.gen(function* () {
     const { blockSize } = self.arena.layout
+    if (!(Number.isSafeInteger(contextLen) && contextLen >= 0)) {
+      const need = "a whole number, at least 0"
+      return yield* Result.fail(
+        new InvalidArgument({ name: "contextLen", value: contextLen, need }),
+      )
+    }
     const out: Array<readonly [KvCache, number]> = []
     for (let i = 0; i * blockSize < contextLen; i++) {
       const page = blocks[i] ?? -1

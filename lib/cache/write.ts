@@ -1,7 +1,8 @@
 /** The pure writes: each returns a new cache and touches neither a device nor a ledger. @module */
 import { Result } from "effect"
 import { dual } from "effect/Function"
-import { CapacityExceeded, DTypeMismatch, InvalidArgument, ShapeMismatch } from "../errors.ts"
+import { CapacityExceeded, DTypeMismatch, InvalidArgument, type ShapeMismatch } from "../errors.ts"
+import * as Shape from "../tensor/Shape.ts"
 import type { Tensor } from "../tensor/value.ts"
 import type { Arena } from "./Arena.ts"
 import * as Layout from "./Layout.ts"
@@ -58,10 +59,8 @@ const rowsError = (
   for (const [half, { dtype: actual, shape }] of given) {
     const tensor = `rows.${half}`
     if (actual !== dtype) return new DTypeMismatch({ tensor, expected: dtype, actual })
-    for (const [i, [axis, expected]] of Object.entries(needs[half]).entries()) {
-      const size = shape[i] ?? 0
-      if (expected !== size) return new ShapeMismatch({ tensor, axis, expected, actual: size })
-    }
+    const bad = Shape.sizesError(tensor, shape, needs[half])
+    if (bad !== undefined) return bad
   }
 }
 

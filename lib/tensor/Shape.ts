@@ -81,6 +81,27 @@ export const of = <const A extends string>(axes: A, sizes: NoInfer<Sizes<A>>): S
   shape: words(axes).map((word) => (sizes as Record<string, number>)[word]!),
 })
 
+/**
+ * What is wrong with a shape whose sizes are known, outermost first; undefined is any size. A shape of more axes is
+ * another shape, even where they are of size 1. Internal.
+ */
+export const sizesError = (
+  tensor: string,
+  shape: ReadonlyArray<number>,
+  sizes: { readonly [axis: string]: number | undefined },
+): ShapeMismatch | undefined => {
+  const axes = Object.keys(sizes)
+  for (const [i, axis] of axes.entries()) {
+    const [expected, actual] = [sizes[axis], shape[i] ?? 0]
+    if (expected !== undefined && expected !== actual) {
+      return new ShapeMismatch({ tensor, axis, expected, actual })
+    }
+  }
+  const [expected, actual] = [axes.length, shape.length]
+  if (expected === actual) return undefined
+  return new ShapeMismatch({ tensor, axis: `${axes.join(" ")} (rank)`, expected, actual })
+}
+
 /** Number of elements. */
 export const size = (shape: ReadonlyArray<number>): number => {
   let n = 1

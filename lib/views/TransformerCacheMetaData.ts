@@ -95,6 +95,9 @@ const groupError = (
     need: `a divisor of ${numHeads}, the query heads that share them`,
   })
 
+/** Each row of each layer is a cache of its own, so a value of its own on the host. */
+const mostRows = 2 ** 20
+
 /**
  * Checks every number and derives what is left out: key and value heads from `numHeads`, their dims from `headDim`.
  *
@@ -126,6 +129,13 @@ export const create = (
     groupError("keyHeads", keyHeads!, numHeads) ??
     groupError("valueHeads", valueHeads!, numHeads)
   if (bad !== undefined) return Result.fail(bad)
+  const rows = options.batchSize * options.numHiddenLayers
+  if (rows > mostRows) {
+    const need = `at most ${mostRows}: take a smaller batch`
+    return Result.fail(
+      new InvalidArgument({ name: "batchSize · numHiddenLayers", value: rows, need }),
+    )
+  }
   return Result.succeed({
     batchSize: options.batchSize,
     sequenceLength: options.sequenceLength,

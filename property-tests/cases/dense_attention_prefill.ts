@@ -1,35 +1,74 @@
 /** Recorded attention over ragged rows: the oracle, and the paged path. @module */
-import { Effect, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
 import { LSE_EMPTY } from "../../kernels/constants.ts"
-import { Arena, Attention, Gpu, KvCache, Layout, Lease, Program, Window } from "../../mod.ts"
+import {
+  Arena,
+  Attention,
+  Gpu,
+  InvalidArgument,
+  KvCache,
+  Layout,
+  Lease,
+  Program,
+  Shape,
+  ShapeMismatch,
+  Window,
+} from "../../mod.ts"
 import { all, check, type Checked, type Distance, numbers, refused } from "./checked.ts"
 import { type KvCase, tensor } from "./kv.ts"
+import { widened } from "./stored.ts"
 
 const Params = Schema.Struct({
   causal: Schema.Boolean,
-  slidingWindow: Schema.NullOr(Schema.Int),
-  chunkSize: Schema.NullOr(Schema.Int),
-  softCap: Schema.NullOr(Schema.Finite),
-  attnScale: Schema.NullOr(Schema.Finite),
+  slidingWindow: Schema.NullOr(Schema.Number),
+  chunkSize: Schema.NullOr(Schema.Number),
+  softCap: Schema.NullOr(Schema.Number),
+  attnScale: Schema.NullOr(Schema.Number),
 })
 
 /** Tokens of a block in the paged path: several blocks a row, and a ragged end. */
 const blockSize = 4
 
-const inputsOf = (one: KvCase) => {
-  const [q, k, v] = [tensor(one.inputs, "q"), tensor(one.inputs, "k"), tensor(one.inputs, "v")]
-  const [, numQHeads = 0, keyDim = 0] = q.shape
-  const [, heads = 0] = k.shape
-  const [, , valueDim = 0] = v.shape
-  const starts = (name: string) => tensor(one.inputs, name).data
-  const rows = starts("query_starts").slice(1).map((queryEnd, i) => {
-    const [queryStart, keyStart] = [starts("query_starts")[i]!, starts("kv_starts")[i]!]
-    const keyEnd = starts("kv_starts")[i + 1]!
-    return { queryStart, queryLen: queryEnd - queryStart, keyStart, contextLen: keyEnd - keyStart }
-  })
-  return { q, k, v, rows, sizes: { numQHeads, heads, keyDim, valueDim } }
+/** Starts belong to the case, for a batch of caches has none: rows lie one after another, over all tokens. */
+const startsError = (name: string, starts: ReadonlyArray<number>, tokens: number) => {
+  const [first = -1] = starts
+  if (first !== 0) return new InvalidArgument({ name: `${name}[0]`, value: first, need: "0" })
+  for (const [i, value] of starts.entries()) {
+    const least = starts[i - 1] ?? 0
+    if (Number.isSafeInteger(value) && value >= least) continue
+    const need = `a whole number, at least ${least}`
+    return new InvalidArgument({ name: `${name}[${i}]`, value, need })
+  }
+  const actual = starts.at(-1)!
+  if (actual === tokens) return undefined
+  return new ShapeMismatch({ tensor: name, axis: "tokens", expected: tokens, actual })
 }
-type Inputs = ReturnType<typeof inputsOf>
+
+const inputsOf = (one: KvCase) =>
+  Result.gen(function* () {
+    const [q, k, v] = [tensor(one.inputs, "q"), tensor(one.inputs, "k"), tensor(one.inputs, "v")]
+    const [tokens = 0, numQHeads = 0] = q.shape
+    const [kept = 0, heads = 0, keyDim = 0] = k.shape
+    const [, , valueDim = 0] = v.shape
+    const queryStarts = tensor(one.inputs, "query_starts").data
+    const keyStarts = tensor(one.inputs, "kv_starts").data
+    const [expected, actual] = [queryStarts.length, keyStarts.length]
+    const bad = startsError("query_starts", queryStarts, tokens) ??
+      startsError("kv_starts", keyStarts, kept) ??
+      (expected === actual
+        ? undefined
+        : new ShapeMismatch({ tensor: "kv_starts", axis: "rows", expected, actual })) ??
+      Shape.sizesError("v", v.shape, { tokens: kept, heads, valueDim })
+    if (bad !== undefined) return yield* Result.fail(bad)
+    const rows = queryStarts.slice(1).map((queryEnd, i) => {
+      const [queryStart, keyStart] = [queryStarts[i]!, keyStarts[i]!]
+      const contextLen = keyStarts[i + 1]! - keyStart
+      return { queryStart, queryLen: queryEnd - queryStart, keyStart, contextLen }
+    })
+    const sizes = { numQHeads, heads, keyDim, valueDim }
+    return { q, k, v, rows, sizes }
+  })
+type Inputs = Result.Result.Success<ReturnType<typeof inputsOf>>
 
 interface States {
   readonly out: ArrayLike<number>
@@ -61,7 +100,7 @@ const oracle = ({ q, k, v, rows, sizes }: Inputs, options: Attention.DenseOption
 /** Each row appended to a cache of its own, then one launch for the queries of all rows. */
 const paged = ({ q, k, v, rows, sizes }: Inputs, options: Attention.ReadOptions) =>
   Effect.scoped(Effect.gen(function* () {
-    const { heads, numQHeads, keyDim, valueDim } = sizes
+    const { heads, keyDim, valueDim } = sizes
     const layout = yield* Effect.fromResult(
       Layout.make({ layers: 1, keyHeads: heads, keyDim, valueDim, blockSize }),
     )
@@ -88,12 +127,7 @@ const paged = ({ q, k, v, rows, sizes }: Inputs, options: Attention.ReadOptions)
           return yield* Effect.fromResult(KvCache.append(KvCache.empty(arena), { keys, values }))
         }),
     )
-    const queries = yield* Gpu.upload(
-      "f32",
-      "tokens numQHeads headDim",
-      { tokens: q.shape[0]!, numQHeads, headDim: keyDim },
-      Float32Array.from(q.data),
-    )
+    const queries = yield* widened("tokens numQHeads headDim", q)
     const counts = rows.map((row) => row.queryLen)
     return yield* Lease.scoped(arena)(Effect.gen(function* () {
       const states = yield* Program.run(Attention.prefill(queries, caches, counts, options))
@@ -120,17 +154,17 @@ const checkOne = (one: KvCase): Effect.Effect<Checked, Schema.SchemaError, Gpu> 
       ...(softCap !== null && { softCap }),
       ...(attnScale !== null && { scale: attnScale }),
       ...(chunkSize !== null && { chunk: chunkSize }),
-      causal,
+      // A chunk is "same chunk and causal", whatever else the case says.
+      causal: causal || chunkSize !== null,
     }
     if (one.refusals.length > 0) {
       return yield* refused(
         one.name,
         one.refusals,
-        Effect.suspend(() => paged(inputsOf(one), options)),
+        Effect.flatMap(Effect.fromResult(inputsOf(one)), (inputs) => paged(inputs, options)),
       )
     }
-    const compared = Effect.suspend(() => {
-      const inputs = inputsOf(one)
+    const compared = Effect.flatMap(Effect.fromResult(inputsOf(one)), (inputs) => {
       const dense = compare(one, "dense", oracle(inputs, options))
       return Effect.map(
         paged(inputs, options),

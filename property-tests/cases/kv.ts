@@ -1,5 +1,6 @@
 /** Reads files of the format kv-golden/1: `property-tests/golden/caches/FORMAT.md`. @module */
 import { Effect, Schema } from "effect"
+import { bf16, bf16OfBits, bitsOf, f16, f16OfBits } from "../../kernels/half.ts"
 import type { Tolerance } from "./checked.ts"
 
 /** An array of a case. */
@@ -10,7 +11,7 @@ export interface Tensor {
   readonly data: ReadonlyArray<number>
 }
 
-/** One case; its op reads `params`. */
+/** One case; its op reads `params`, whose "NaN" and infinities are numbers already. */
 export interface KvCase {
   readonly name: string
   readonly params: unknown
@@ -48,11 +49,36 @@ const File = Schema.Struct({
   })),
 })
 
+/** The number that a decimal stands for: the shortest one that rounds to it. */
+const rounded = (dtype: string, data: ReadonlyArray<number>): ReadonlyArray<number> => {
+  const wide = Float32Array.from(data)
+  switch (dtype) {
+    case "float16":
+      return Array.from(bitsOf(wide), (bits) => f16[f16OfBits(bits)]!)
+    case "bfloat16":
+      return Array.from(bitsOf(wide), (bits) => bf16[bf16OfBits(bits)]!)
+    case "float32":
+      return Array.from(wide)
+    default:
+      return data
+  }
+}
+
+/** Numbers that JSON cannot write are strings. */
+const numbersOf = (json: unknown): unknown =>
+  typeof json === "string" && Schema.is(Infinite)(json)
+    ? Number(json)
+    : Array.isArray(json)
+    ? json.map(numbersOf)
+    : typeof json === "object" && json !== null
+    ? Object.fromEntries(Object.entries(json).map(([name, one]) => [name, numbersOf(one)]))
+    : json
+
 const tensorsOf = (tensors: typeof Tensors.Type): { readonly [name: string]: Tensor } =>
   Object.fromEntries(
     Object.entries(tensors).map(([name, { data, ...rest }]) => [
       name,
-      { ...rest, data: data.map(Number) },
+      { ...rest, data: rounded(rest.dtype, data.map(Number)) },
     ]),
   )
 
@@ -63,8 +89,9 @@ export const casesOf = (
   Effect.map(
     Schema.decodeUnknownEffect(File)(json),
     ({ cases }) =>
-      cases.map(({ expected = {}, expectedError, inputs, ...rest }) => ({
+      cases.map(({ expected = {}, expectedError, inputs, params, ...rest }) => ({
         ...rest,
+        params: numbersOf(params),
         inputs: tensorsOf(inputs),
         expected: tensorsOf(expected),
         refusals: expectedError === undefined

@@ -14,7 +14,7 @@ import { all, check, type Checked, numbers, refused, skipped } from "./checked.t
 import { type KvCase, type Tensor, tensor } from "./kv.ts"
 import { storageOf, uploaded } from "./stored.ts"
 
-const Params = Schema.Struct({ pageSize: Schema.Finite, numPages: Schema.Finite })
+const Params = Schema.Struct({ pageSize: Schema.Number, numPages: Schema.Number })
 type Params = typeof Params.Type
 
 /** The three rows of slices, and how many columns count. */
@@ -79,17 +79,12 @@ const onDevice = (one: KvCase, params: Params, dtype: Layout.Storage) =>
     }))
   }))
 
-/** A tensor of three axes as the reference takes it. */
-const hostRows = ({ dtype, shape, data }: Tensor): PageUtilities.HostRows => {
-  const [tokens = 0, combinedHeads = 0, headDim = 0] = shape
-  const storage = storageOf(dtype)
-  return {
-    ...(storage !== undefined &&
-      { dtype: storage as NonNullable<PageUtilities.HostRows["dtype"]> }),
-    shape: [tokens, combinedHeads, headDim],
-    data,
-  }
-}
+/** A tensor as the reference takes it, or may have to refuse it. */
+const hostRows = ({ dtype, shape, data }: Tensor): PageUtilities.HostRows => ({
+  dtype: (storageOf(dtype) ?? dtype) as NonNullable<PageUtilities.HostRows["dtype"]>,
+  shape: shape as unknown as PageUtilities.HostRows["shape"],
+  data,
+})
 
 const byReference = (one: KvCase, params: Params) =>
   Result.gen(function* () {

@@ -1,30 +1,21 @@
 /** Recorded attention over pages: in dense tensors of both orders, and in pages of an arena. @module */
 import { Effect, Result, Schema } from "effect"
-import { f16OfBits } from "../../kernels/half.ts"
 import { Arena, Gpu, Layout, Lease, PageAttention, Pages, Program, Tensor } from "../../mod.ts"
 import { all, check, type Checked, numbers, refused } from "./checked.ts"
 import { type KvCase, type Tensor as Recorded, tensor } from "./kv.ts"
+import { uploaded, widened } from "./stored.ts"
 
 const nullable = <S extends Schema.Top>(schema: S) => Schema.NullOr(schema)
 const Params = Schema.Struct({
-  attnScale: nullable(Schema.Finite),
-  maxContextLen: nullable(Schema.Finite),
-  numSplits: Schema.Finite,
-  maskValue: nullable(
-    Schema.Union([Schema.Number, Schema.Literals(["NaN", "Infinity", "-Infinity"])]),
-  ),
-  softCap: nullable(Schema.Finite),
-  slidingWindow: nullable(Schema.Finite),
+  attnScale: nullable(Schema.Number),
+  maxContextLen: nullable(Schema.Number),
+  numSplits: Schema.Number,
+  maskValue: nullable(Schema.Number),
+  softCap: nullable(Schema.Number),
+  slidingWindow: nullable(Schema.Number),
 })
 
-const storage = ({ dtype }: Recorded): Layout.Given => dtype === "float16" ? "f16" : "f32"
-
-const stored = (recorded: Recorded) => {
-  const wide = Float32Array.from(recorded.data)
-  return storage(recorded) === "f32"
-    ? wide
-    : Uint16Array.from(new Uint32Array(wide.buffer), f16OfBits)
-}
+type PageTensor = PageAttention.PageTensor
 
 const axes = "pages heads slots dim"
 
@@ -33,29 +24,20 @@ const inputsOf = (one: KvCase, params: typeof Params.Type) =>
   Effect.gen(function* () {
     const { maskValue } = params
     const query = tensor(one.inputs, "query")
-    const [numSeqs = 0, numHeads = 0, headDim = 0] = query.shape
     const options: PageAttention.Options = {
-      query: yield* Gpu.upload(
-        "f32",
-        "numSeqs numHeads headDim",
-        { numSeqs, numHeads, headDim },
-        Float32Array.from(query.data),
-      ),
+      query: yield* widened("numSeqs numHeads headDim", query),
       contextLens: tensor(one.inputs, "context_lens").data,
       blockTables: rowsOf(tensor(one.inputs, "block_tables")),
       attnScale: params.attnScale ?? undefined,
       maxContextLen: params.maxContextLen ?? undefined,
       numSplits: params.numSplits,
-      maskValue: maskValue === null ? undefined : Number(maskValue),
+      maskValue: maskValue ?? undefined,
       attnLogitsSoftCap: params.softCap ?? undefined,
       slidingWindow: params.slidingWindow ?? undefined,
     }
-    const pagesOf = (name: string) => {
-      const recorded = tensor(one.inputs, name)
-      const [pages = 0, heads = 0, slots = 0, dim = 0] = recorded.shape
-      const dtype = storage(recorded)
-      return Gpu.upload(dtype, axes, { pages, heads, slots, dim }, stored(recorded))
-    }
+    // The case says what is stored how, right or wrong.
+    const pagesOf = (name: string) =>
+      Effect.map(uploaded(axes, tensor(one.inputs, name)), (pages) => pages as PageTensor)
     return {
       options,
       keyPages: yield* pagesOf("key_pages"),

@@ -3,38 +3,38 @@ import { Effect, Result, Schema } from "effect"
 import { Gpu, Lease, PagedKvCache, Program, Window } from "../../mod.ts"
 import { all, check, type Checked, type Distance, none, numbers, skipped } from "./checked.ts"
 import { type KvCase, tensor } from "./kv.ts"
-import { storageOf, uploaded } from "./stored.ts"
+import { storageOf, uploaded, widened } from "./stored.ts"
 
 const Step = Schema.Union([
   Schema.Struct({
     do: Schema.Literal("allocate_blocks"),
-    seq: Schema.Finite,
-    numNewTokens: Schema.Finite,
+    seq: Schema.Number,
+    numNewTokens: Schema.Number,
     freeBlockIds: Schema.String,
   }),
   Schema.Struct({
     do: Schema.Literal("append_kv"),
-    seq: Schema.Finite,
+    seq: Schema.Number,
     k: Schema.String,
     v: Schema.String,
   }),
-  Schema.Struct({ do: Schema.Literal("gather_kv"), seq: Schema.Finite }),
+  Schema.Struct({ do: Schema.Literal("gather_kv"), seq: Schema.Number }),
   Schema.Struct({
     do: Schema.Literal("paged_attention"),
-    seq: Schema.Finite,
+    seq: Schema.Number,
     q: Schema.String,
     causal: Schema.optionalKey(Schema.Boolean),
-    slidingWindow: Schema.optionalKey(Schema.NullOr(Schema.Finite)),
+    slidingWindow: Schema.optionalKey(Schema.NullOr(Schema.Number)),
   }),
 ])
 
 const Params = Schema.Struct({
-  numBlocks: Schema.Finite,
-  blockSize: Schema.Finite,
-  numKvHeads: Schema.Finite,
-  headDim: Schema.Finite,
-  batchSize: Schema.Finite,
-  maxBlocksPerSeq: Schema.Finite,
+  numBlocks: Schema.Number,
+  blockSize: Schema.Number,
+  numKvHeads: Schema.Number,
+  headDim: Schema.Number,
+  batchSize: Schema.Number,
+  maxBlocksPerSeq: Schema.Number,
   dtype: Schema.String,
   steps: Schema.Array(Step),
 })
@@ -83,13 +83,7 @@ const stepOf = (one: KvCase, cache: PagedKvCache, step: typeof Step.Type) =>
         return { cache, fields: yield* gathered(cache, sequence) }
       case "paged_attention": {
         const { causal = false, slidingWindow = null } = step
-        const [numQHeads = 0, tokens = 0, headDim = 0] = input(one, step.q).shape
-        const query = yield* Gpu.upload(
-          "f32",
-          "numQHeads tokens headDim",
-          { numQHeads, tokens, headDim },
-          Float32Array.from(input(one, step.q).data),
-        )
+        const query = yield* widened("numQHeads tokens headDim", input(one, step.q))
         const window = slidingWindow === null ? Window.all : Window.last(slidingWindow)
         const mask = { causal, window }
         const { out } = yield* Program.run(

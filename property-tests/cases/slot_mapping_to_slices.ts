@@ -5,9 +5,9 @@ import { all, check, type Checked, type Distance, equal, none, refused } from ".
 import { type KvCase, tensor } from "./kv.ts"
 
 const Params = Schema.Struct({
-  pageSize: Schema.Finite,
-  slicesPerGroup: Schema.Finite,
-  numPages: Schema.Finite,
+  pageSize: Schema.Number,
+  slicesPerGroup: Schema.Number,
+  numPages: Schema.Number,
 })
 
 const slicesOf = (one: KvCase, params: typeof Params.Type) => {

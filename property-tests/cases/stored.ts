@@ -53,3 +53,13 @@ export const uploaded = <const A extends string>(
     (flat) => ({ ...flat, axes, shape }),
   )
 }
+
+/** Uploads an array as f32, which queries are: of the shape that the case gives, right or wrong. */
+export const widened = <const A extends string>(
+  axes: A,
+  { shape, data }: Tensor,
+): Effect.Effect<AnyTensor<"f32", A>, ShapeMismatch | GpuFault, Gpu | Scope.Scope> =>
+  Effect.map(
+    Gpu.upload("f32", "elements", { elements: data.length }, Float32Array.from(data)),
+    (flat) => ({ ...flat, axes, shape }),
+  )

@@ -11,6 +11,7 @@ import {
 } from "../../mod.ts"
 import { all, check, type Checked, type Distance, equal, none, numbers } from "./checked.ts"
 import { type KvCase, type Tensor, tensor } from "./kv.ts"
+import { uploaded, widened } from "./stored.ts"
 import { type Params, paramsOf, type Step, stepOf } from "./transformer_cache_steps.ts"
 
 const dtypes = { float32: "f32", float16: "f16", bfloat16: "bf16" } as const
@@ -92,6 +93,23 @@ const integers = (at: Compare, name: string, actual: ArrayLike<number>): Distanc
   return want === undefined ? none : equal(`${at.prefix}.${name}`, Array.from(actual), want.data)
 }
 
+/** What each query sees, without the −1 that pad it: how wide these are is nobody's business. */
+const compareVisible = (at: Compare, seen: TransformerCacheView.Visible): Distance => {
+  const want = recorded(at, "visible")
+  if (want === undefined) return none
+  const rowsOf = ({ shape: [batch = 0, tokens = 0, width = 0], data }: {
+    readonly shape: ReadonlyArray<number>
+    readonly data: ArrayLike<number>
+  }) =>
+    Array.from(
+      { length: batch * tokens },
+      (_, row) =>
+        Array.from(data).slice(row * width, (row + 1) * width).filter((p) => p !== -1).join(" "),
+    )
+  const got = { shape: seen.shape, data: seen.positions }
+  return equal(`${at.prefix}.visible`, rowsOf(got), rowsOf(want))
+}
+
 const compareRows = (at: Compare, view: TransformerCacheView, got: Placed): Distance => {
   const [key, value] = [recorded(at, "key"), recorded(at, "value")]
   if (key === undefined || value === undefined) return none
@@ -111,12 +129,6 @@ const compareRows = (at: Compare, view: TransformerCacheView, got: Placed): Dist
   )
 }
 
-const upload = <const A extends string>(axes: A, { shape, data }: Tensor) =>
-  Effect.map(
-    Gpu.upload("f32", "n", { n: data.length }, Float32Array.from(data)),
-    (flat) => ({ ...flat, axes, shape }),
-  )
-
 const read = (dense: TransformerCacheView.Materialized) =>
   Effect.map(
     Effect.all([Gpu.read(dense.keys), Gpu.read(dense.values)]),
@@ -133,11 +145,13 @@ const concatenate = (
 ) =>
   Effect.gen(function* () {
     const named = (name: string) => tensor(at.one.inputs, name.slice(1))
-    const key = yield* upload("batch tokens keyHeads keyDim", named(step.k))
-    const value = yield* upload("batch tokens valueHeads valueDim", named(step.v))
+    const k = yield* uploaded("batch tokens keyHeads keyDim", named(step.k))
+    const v = yield* uploaded("batch tokens valueHeads valueDim", named(step.v))
+    // The case says what is stored how, right or wrong.
+    const { key, value } = { key: k, value: v } as TransformerCacheView.Chunk
     const query = step.q === undefined
       ? undefined
-      : yield* upload("batch tokens numQHeads headDim", named(step.q))
+      : yield* widened("batch tokens numQHeads headDim", named(step.q))
     const view = yield* layerOf(held, step.layer)
     const chunk = { key, value, ...(query !== undefined && { query }) }
     const made = yield* under(held)(Program.run(Effect.gen(function* () {
@@ -156,11 +170,9 @@ const concatenate = (
       ? none
       : numbers(`${at.prefix}.out`, yield* Gpu.read(states.out), out.data, at.one.tolerance)
     const seen = next.visible!
-    const shape = recorded(at, "visible")?.shape
     const same = all(
       integers(at, "indexs", next.view.indexs),
-      shape === undefined ? none : equal(`${at.prefix}.visible shape`, seen.shape, shape),
-      integers(at, "visible", seen.positions),
+      compareVisible(at, seen),
     )
     return [{ ...held, cache }, all(same, rows, attended)] as const
   })
@@ -296,9 +308,11 @@ const judge = (one: KvCase, { held, distance, refusal }: Ran) =>
         ? all(distance, rest)
         : { ...none, differs: [`no refusal, not ${wanted}`] }
     }
-    const { why } = refusal
+    const { step, why } = refusal
     if (!one.refusals.includes(why._tag)) return yield* Effect.fail(why)
-    return all(distance, rest)
+    const { refusedStep = step } = one
+    const differs = step === refusedStep ? [] : [`step ${step} was refused, not ${refusedStep}`]
+    return all(distance, rest, { ...none, differs })
   })
 
 /** Tokens of a block: rows in one piece, and in several. */

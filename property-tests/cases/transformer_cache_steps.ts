@@ -33,19 +33,20 @@ export type Step =
   | { readonly do: "snapshot"; readonly as: string }
   | { readonly do: "restore"; readonly from: string }
 
-const Int = Schema.Int
+/** Any: what is no whole number must be refused by the code under test. */
+const Num = Schema.Number
 const Steps = Schema.Array(Schema.Unknown)
 const Decoded = Schema.Struct({
-  batchSize: Int,
-  sequenceLength: Int,
-  numHiddenLayers: Int,
-  keyHeads: Int,
-  valueHeads: Int,
-  keyDim: Int,
-  valueDim: Int,
+  batchSize: Num,
+  sequenceLength: Num,
+  numHiddenLayers: Num,
+  keyHeads: Num,
+  valueHeads: Num,
+  keyDim: Num,
+  valueDim: Num,
   maskType: Schema.Literals(["full", "sliding"]),
-  window: Schema.NullOr(Int),
-  starts: Schema.NullOr(Schema.Array(Int)),
+  window: Schema.NullOr(Num),
+  starts: Schema.NullOr(Schema.Array(Num)),
   dtype: Schema.Literals(["float32", "float16", "bfloat16"]),
   steps: Schema.optionalKey(Steps),
 })
@@ -53,22 +54,22 @@ const Decoded = Schema.Struct({
 const AnyStep = Schema.Union([
   Schema.Struct({
     do: Schema.Literal("concatenate"),
-    layer: Int,
+    layer: Num,
     k: Schema.String,
     v: Schema.String,
     q: Schema.optionalKey(Schema.String),
   }),
   Schema.Struct({
     do: Schema.Literal("insert"),
-    slot: Int,
+    slot: Num,
     other: Schema.Struct({ params: Decoded }),
   }),
   Schema.Struct({
     do: Schema.Literal("insert_starts"),
-    slot: Int,
-    starts: Schema.Array(Int),
+    slot: Num,
+    starts: Schema.Array(Num),
   }),
-  Schema.Struct({ do: Schema.Literal("insert_index"), slot: Int, index: Schema.Array(Int) }),
+  Schema.Struct({ do: Schema.Literal("insert_index"), slot: Num, index: Schema.Array(Num) }),
   Schema.Struct({ do: Schema.Literal("roundtrip_pure") }),
   Schema.Struct({ do: Schema.Literal("snapshot"), as: Schema.String }),
   Schema.Struct({ do: Schema.Literal("restore"), from: Schema.String }),

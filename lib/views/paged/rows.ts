@@ -10,9 +10,10 @@ import {
   BlockTableFull,
   CapacityExceeded,
   DTypeMismatch,
-  ShapeMismatch,
+  type ShapeMismatch,
   type UnknownSequence,
 } from "../../errors.ts"
+import * as Shape from "../../tensor/Shape.ts"
 import type { Tensor } from "../../tensor/value.ts"
 import { blocksOf, type PagedKvCache, sequenceError, update } from "./value.ts"
 
@@ -39,13 +40,8 @@ const rowsError = (
 ): ShapeMismatch | DTypeMismatch | undefined => {
   const stored: string = layout.dtype
   for (const [tensor, { dtype: actual, shape }] of Object.entries(given)) {
-    const axes = Object.entries({ tokens, numKvHeads, headDim })
-    for (const [i, [axis, expected]] of axes.entries()) {
-      const size = shape[i] ?? 0
-      if (size !== expected) {
-        return new ShapeMismatch({ tensor, axis, expected, actual: size })
-      }
-    }
+    const bad = Shape.sizesError(tensor, shape, { tokens, numKvHeads, headDim })
+    if (bad !== undefined) return bad
     if (stored === "int8") {
       const remedy = "{ quantize: true } rounds it"
       if (!quantize) return new DTypeMismatch({ tensor, expected: stored, actual, remedy })

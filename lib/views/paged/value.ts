@@ -97,6 +97,9 @@ export const over = (
   }
 }
 
+/** A table is a list on the host, far smaller than the pool of so many blocks. */
+const mostCells = 2 ** 26
+
 /** No tokens and no blocks, over an arena of one layer. Touches no device and takes no memory. */
 export const of = (
   arena: Arena.Arena,
@@ -111,6 +114,13 @@ export const of = (
       const need = `at most ${most}, the blocks of the arena`
       return yield* Result.fail(
         new InvalidArgument({ name: "numBlocks", value: given.numBlocks, need }),
+      )
+    }
+    const cells = batchSize * maxBlocksPerSeq
+    if (cells > mostCells) {
+      const need = `at most ${mostCells}: take fewer sequences or blocks`
+      return yield* Result.fail(
+        new InvalidArgument({ name: "cells of the block table", value: cells, need }),
       )
     }
     const row = new Array<number>(maxBlocksPerSeq).fill(-1)

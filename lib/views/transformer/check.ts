@@ -1,5 +1,6 @@
 /** Checks that several files of this view share. @module */
-import { InvalidArgument, ShapeMismatch, UnknownSequence } from "../../errors.ts"
+import { InvalidArgument, type ShapeMismatch, UnknownSequence } from "../../errors.ts"
+import * as Shape from "../../tensor/Shape.ts"
 import type { Any } from "../../tensor/value.ts"
 import { isWhole } from "../whole.ts"
 
@@ -37,14 +38,7 @@ export const shapeOf = (
   tensor: string,
   { shape }: Any,
   sizes: { readonly [axis: string]: number | undefined },
-): ShapeMismatch | undefined => {
-  for (const [i, [axis, expected]] of Object.entries(sizes).entries()) {
-    const actual = shape[i] ?? 0
-    if (expected !== undefined && expected !== actual) {
-      return new ShapeMismatch({ tensor, axis, expected, actual })
-    }
-  }
-}
+): ShapeMismatch | undefined => Shape.sizesError(tensor, shape, sizes)
 
 /** What is wrong with `count` neighbouring rows of a batch from `slot` on. */
 export const slotError = (

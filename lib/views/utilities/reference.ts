@@ -1,6 +1,7 @@
 /** The twin of the update on plain arrays of the host: it never pages, never clamps, never hurries. @module */
 import { Result } from "effect"
 import { DTypeMismatch, InvalidArgument, ShapeMismatch } from "../../errors.ts"
+import * as Shape from "../../tensor/Shape.ts"
 import { runsOf, type SliceIndices } from "./slices.ts"
 import { type CombinedRows, optionsError, type UpdateOptions } from "./update.ts"
 
@@ -21,11 +22,18 @@ const rowsError = (newKv: HostRows, kvCache: HostRows): ReferenceError | undefin
   const { dtype: expected = "f32" } = kvCache
   const { dtype: actual = "f32" } = newKv
   if (actual !== expected) return new DTypeMismatch({ tensor: "newKv", expected, actual })
-  for (const [i, axis] of [[1, "combinedHeads"], [2, "headDim"]] as const) {
-    const [expected, actual] = [kvCache.shape[i], newKv.shape[i]]
-    if (expected !== actual) return new ShapeMismatch({ tensor: "newKv", axis, expected, actual })
+  const [, combinedHeads = 0, headDim = 0] = kvCache.shape
+  if (combinedHeads < 2 || combinedHeads % 2 !== 0) {
+    const need = "an even number, at least 2: keys and values of each head"
+    return new InvalidArgument({ name: "combinedHeads of kvCache", value: combinedHeads, need })
+  }
+  if (headDim < 1) {
+    return new InvalidArgument({ name: "headDim of kvCache", value: headDim, need: "at least 1" })
   }
   for (const [tensor, { shape, data }] of Object.entries({ newKv, kvCache })) {
+    const [tokens] = shape
+    const bad = Shape.sizesError(tensor, shape, { tokens, combinedHeads, headDim })
+    if (bad !== undefined) return bad
     const expected = shape[0] * shape[1] * shape[2]
     if (data.length === expected) continue
     const axis = "tokens combinedHeads headDim"

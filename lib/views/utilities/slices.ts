@@ -61,6 +61,9 @@ const lengthsError = (
   }
 }
 
+/** Most columns of one group. */
+const mostPadding = 2 ** 20
+
 /**
  * Slices for the new tokens of a batch: one column for each row and page, in the order of rows.
  *
@@ -77,6 +80,10 @@ export const slotMappingToSlices = (
     const bad = wholeError({ numPages, pageSize, slicesPerProcessingPage }, 1) ??
       lengthsError(mapping)
     if (bad !== undefined) return yield* Result.fail(bad)
+    if (slicesPerProcessingPage > mostPadding) {
+      const need = `at most ${mostPadding}: so many columns are made at least`
+      return yield* invalid("slicesPerProcessingPage", slicesPerProcessingPage, need)
+    }
     const columns: readonly [Array<number>, Array<number>, Array<number>] = [[], [], []]
     let source = 0
     for (const [row, table] of blockTables.entries()) {
@@ -170,6 +177,8 @@ export const runsOf = (
   totalUpdateSlices: number,
   bounds: Bounds,
 ): Result.Result<ReadonlyArray<Run>, InvalidArgument> => {
+  const { length: given } = slices as ReadonlyArray<unknown>
+  if (given !== 3) return invalid("rows of sliceIndices", given, "3: starts, sources and lengths")
   const columns = slices[0].length
   for (const [row, { length }] of slices.entries()) {
     if (length === columns) continue

@@ -6,8 +6,9 @@ import * as Pages from "../../cache/Pages.ts"
 import type { RealizeError } from "../../cache/Realize.ts"
 import type { Combined } from "../../cache/value.ts"
 import type { WriteError } from "../../cache/write.ts"
-import { InvalidArgument, ShapeMismatch } from "../../errors.ts"
+import { InvalidArgument, type ShapeMismatch } from "../../errors.ts"
 import { concat } from "../../tensor/arrange.ts"
+import * as Shape from "../../tensor/Shape.ts"
 import type { Tensor } from "../../tensor/value.ts"
 import { wholeError } from "../whole.ts"
 import { runsOf, type SliceIndices } from "./slices.ts"
@@ -41,14 +42,10 @@ const combinedOf = (
     const need = "1: a layer has pages of its own"
     return Result.fail(new InvalidArgument({ name: "layers of the arena", value: layers, need }))
   }
-  const [tokens = 0, ...rest] = rows.shape
-  const axes = Object.entries({ combinedHeads: 2 * keyHeads, headDim: keyDim })
-  for (const [i, [axis, expected]] of axes.entries()) {
-    const actual = rest[i] ?? 0
-    if (actual !== expected) {
-      return Result.fail(new ShapeMismatch({ tensor, axis, expected, actual }))
-    }
-  }
+  const [tokens = 0] = rows.shape
+  const sizes = { tokens, combinedHeads: 2 * keyHeads, headDim: keyDim }
+  const bad = Shape.sizesError(tensor, rows.shape, sizes)
+  if (bad !== undefined) return Result.fail(bad)
   const shape = [1, tokens, 2 * keyHeads, keyDim]
   return Result.succeed({ combined: { ...rows, axes: "layers tokens combinedHeads dim", shape } })
 }

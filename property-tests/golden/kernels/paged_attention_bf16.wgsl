@@ -40,10 +40,16 @@ fn value_of(block: u32, offset: u32, head: u32) -> u32 {
     offset * params.value_slot_stride;
 }
 
-// tanh of more than 15 is 1 in f32, and may overflow on the way.
+// tanh of more than 15 is 1 in f32, and may overflow on the way; of less than 1/4 its series is closer.
+fn soft_capped(score: f32, cap: f32) -> f32 {
+  let x = clamp(score / cap, -15.0, 15.0);
+  let y = x * x;
+  let rest = y * (0.33333334 - y * (0.13333334 - y * (0.053968254 - y * 0.021869488)));
+  return select(cap * tanh(x), score - score * rest, y < 0.0625);
+}
 fn capped(score: f32) -> f32 {
   if (params.soft_cap == 0.0) { return score; }
-  return params.soft_cap * tanh(clamp(score / params.soft_cap, -15.0, 15.0));
+  return soft_capped(score, params.soft_cap);
 }
 
 @compute @workgroup_size(WG)
