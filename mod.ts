@@ -38,6 +38,7 @@ import * as pages from "./lib/cache/Pages.ts"
 import * as gpu from "./lib/device/Gpu.ts"
 import * as llama from "./lib/model/Llama.ts"
 import * as tokenizer from "./lib/model/Tokenizer.ts"
+import * as snapshot from "./lib/snapshot/Snapshot.ts"
 import * as recording from "./lib/tensor/Recording.ts"
 import * as tensor from "./lib/tensor/Tensor.ts"
 import * as continuousBatchingKvCache from "./lib/views/ContinuousBatchingKvCache.ts"
@@ -84,6 +85,9 @@ export type KvCache = kvCache.KvCache
 export { pages as Pages }
 /** A pool of pages that its caller numbers. */
 export type Pages = pages.Pages
+export { snapshot as Snapshot }
+/** A cache as bytes. */
+export type Snapshot = snapshot.Snapshot
 export { batch as Batch }
 /** Host arrays of one step. */
 export type Batch = batch.Batch

@@ -232,6 +232,28 @@ export class BadCacheData extends BadCacheDataBase {
     `Cannot restore a cache from its data: ${this.what} ${this.reason}`
 }
 
+const BadSnapshotBase: Tagged<
+  "BadSnapshot",
+  { readonly file: string; readonly offset: number; readonly reason: string }
+> = Data.TaggedError("BadSnapshot")
+/** A snapshot of a cache that is missing, damaged or of another format. */
+export class BadSnapshot extends BadSnapshotBase {
+  /** Derived. */
+  override readonly message: string =
+    `Cannot restore the snapshot ${this.file} at byte ${this.offset}: ${this.reason}`
+}
+
+const SnapshotNotSavedBase: Tagged<
+  "SnapshotNotSaved",
+  { readonly file: string; readonly reason: string }
+> = Data.TaggedError("SnapshotNotSaved")
+/** The file system did not take a snapshot. One of the same name that was there before is whole, or the new one is. */
+export class SnapshotNotSaved extends SnapshotNotSavedBase {
+  /** Derived. */
+  override readonly message: string =
+    `Cannot save a snapshot as ${this.file}: ${this.reason}; the older one or this one is there, whole`
+}
+
 const BadModelFileBase: Tagged<
   "BadModelFile",
   { readonly file: string; readonly offset: number; readonly reason: string }

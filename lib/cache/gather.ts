@@ -138,6 +138,45 @@ export const gatherTo = (
     return { keys, values }
   })
 
+/** Rows of the layers of one group, widened to f32: `[layers, tokens, heads, dim]`. Internal. */
+export interface GroupRows {
+  readonly keys: Tensor<"f32", string>
+  /** Undefined where they are part of the keys. */
+  readonly values: Tensor<"f32", string> | undefined
+}
+
+/**
+ * Records the reading of one piece in the layers of one group: they see positions that others may not. Its cache
+ * is placed. One launch a layer and half.
+ */
+export const gatherGroupTo = (
+  rec: Recording.Open,
+  group: number,
+  piece: Piece,
+): Result.Result<GroupRows, ShapeMismatch> =>
+  Result.gen(function* () {
+    const { arena, arena: { layout } } = piece.cache
+    const { layers } = layout.groups[group]!
+    const tokens = piece.to - piece.from
+    const slots = slotsTensor([piece], group)
+    const half = (kind: Layout.Kind): Result.Result<Tensor<"f32", string>, ShapeMismatch> =>
+      Result.gen(function* () {
+        const { heads, dim } = Layout.half(layout, kind)
+        const out = Recording.fresh("f32", "layers tokens heads dim", [
+          layers.length,
+          tokens,
+          heads,
+          dim,
+        ])
+        for (const [i, layer] of layers.entries()) {
+          yield* runTo(rec, arena, layer, kind, slots, out, i * tokens)
+        }
+        return out
+      })
+    const keys = yield* half("keys")
+    return { keys, values: layout.placement === "latent" ? undefined : yield* half("values") }
+  })
+
 /**
  * Brings a cache's rows together: positions from the first that every layer still sees up to the length.
  * Realises the cache first. O(tokens × layers).

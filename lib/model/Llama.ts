@@ -16,7 +16,15 @@ export {
   open,
 } from "./load.ts"
 export { type ModelError, type Read, step, type StepOptions } from "./read.ts"
-export { generate, type GenerateError } from "./generate.ts"
+export { generate, type GenerateError, type History } from "./generate.ts"
+export {
+  fingerprint,
+  type FingerprintOptions,
+  restoreConversation,
+  restoreHistory,
+  saveConversation,
+  saveHistory,
+} from "./saved.ts"
 export type { Event, GenerateOptions, GroupMemory, Memory, Stopped } from "./events.ts"
 export { type Chain, type ChainOptions, type Drawn, make as chain, replay } from "./chain.ts"
 export { decode, type DecodeError, type DecodeOptions, type DrawnToken } from "./decode.ts"
