@@ -135,7 +135,7 @@ const placeIn = (
       const slot = ref.id * blockSize + (p - first)
       if (writes(node, p)) {
         put(node, rowAt(node, p - at), slot)
-      } else if (ref !== old) {
+      } else if (ref !== old && p >= base.starts[group]!) { // what was dropped may be gone
         const from = source(base, group, p)
         if ("slot" in from) draft.copies.push(from.slot, slot)
         else put(from.node, from.row, slot)

@@ -10,6 +10,7 @@ import { workgroup } from "../../kernels/grid.ts"
 import type { AnyKernel, ArrayOf, DType } from "../../kernels/kernel.ts"
 import { flags } from "../../lib/device/dawn.ts"
 import * as DTypes from "../../lib/tensor/DType.ts"
+import { runs } from "../arbitraries/runs.ts"
 
 /** Arrays by binding name. */
 export type Arrays = Record<string, ArrayOf[DType]>
@@ -207,6 +208,7 @@ export const property = <T>(
   for (const runner of runners) {
     test(`${name} (${runner.on})`, { skip: runner.skip, timeout: 60_000 }, async () => {
       await fc.assert(fc.asyncProperty(cases, (value) => holds(value, runner)), {
+        ...runs(0), // the seed, if one is given
         numRuns: Math.ceil(runner.cases * scale),
       })
     })

@@ -24,8 +24,11 @@ for (const dtype of [...weights.filter((dtype) => dtype !== "f32"), "i32", "u32"
 
 for (const dtype of ["f16", "bf16"] as const) {
   property(`from_f32 writes ${dtype} to the nearest`, sized, async ({ size: n, seed }, { run }) => {
-    // From far below the smallest f16 to far above the largest.
-    const x = floats(seed, n).map((v, i) => v * 2 ** (i % 50 - 28))
+    // From far below the smallest f16 to far above the largest, and halfway between two neighbours.
+    const half = dtype === "f16" ? 2 ** -11 : 2 ** -8
+    const x = floats(seed, n).map((v, i) =>
+      i % 3 === 0 ? 1 + (2 * (i % 60) + 1) * half : v * 2 ** (i % 50 - 28)
+    )
     const { out } = await run(fromF32[dtype], { axes: { n }, given: { x } })
     assert.deepEqual(out, halves(dtype, x))
   })

@@ -74,7 +74,7 @@ for (const dtype of pools) {
       const rest = order.slice(written)
       const copied = Math.min(given.copied, rest.length >> 1)
       const rows = floats(layout.seed, (rowBase + written) * heads * dim)
-      const pool = filled(dtype, layout, 3e4)
+      const pool = filled(dtype, layout, 3e4, rest) // poison where rows go, past their ends too
       const entries = Uint32Array.from(
         order.slice(0, written).flatMap((slot, i) => [written - 1 - i, slot]),
       )

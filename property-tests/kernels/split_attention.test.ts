@@ -29,6 +29,7 @@ test("split_attention declares what the host's record says, under a name of its 
   assert.deepEqual(kernels.flatMap(drift), [])
   assert.equal(new Set(kernels.map(({ spec }) => spec.name)).size, shapes.length)
   assert.equal(splitAttention({ ...shapes[0]! }), kernels[0], "a shape has one kernel")
+  assert.notEqual(splitAttention({ ...shapes[0]!, dtype: "int8" }), kernels[0], "and a dtype too")
 })
 
 const cases = fc.record({

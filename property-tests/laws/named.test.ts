@@ -2,7 +2,7 @@
 import { Effect, Result } from "effect"
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { KvCache } from "../../mod.ts"
+import { Attention, KvCache, Recording } from "../../mod.ts"
 import { play } from "../models/play.ts"
 import * as World from "../models/world.ts"
 
@@ -153,6 +153,24 @@ test("KvCache.realize() of a child makes the lease hold the prefix that another 
   w.end()
 })
 
+test("Attention.decode() that fails once it has placed a child holds the prefix, if its run lands", () => {
+  const w = play()
+  const [a, b] = [w.lease(), w.lease()]
+  const p = w.append(w.empty, 5)
+  w.realize(a, p)
+  const x = w.append(p, 1)
+  const decode = Effect.suspend(() => {
+    const data = new Float32Array(1)
+    const q = Recording.fresh("f32", "batch numQHeads headDim", [1, 1, 1], data)
+    return Attention.decode(q, [x.cache], { scale: NaN })
+  })
+  assert.equal(w.run(b, Effect.flip(decode)).value()._tag, "InvalidArgument")
+  World.close(a)
+  w.realize(b, w.append(w.empty, 8)) // into what is free
+  w.reads(b, x)
+  w.end()
+})
+
 test("KvCache.realize() of a narrower value makes the lease hold what was placed on the way", () => {
   const w = play()
   const a = w.lease()
@@ -259,6 +277,19 @@ test("KvCache.truncate() below the first visible position is refused: its blocks
   assert.deepEqual(w.free(), [7])
   assert.ok(Result.isFailure(KvCache.truncate(y.cache, 3)))
   w.reads(a, w.truncate(y, 4))
+  w.end()
+})
+
+test("KvCache.realize() carries no slot that was dropped: its block may be gone", () => {
+  const w = play({ blockSize: 5 })
+  const [a, b] = [w.lease(), w.lease()]
+  const [p] = w.step(a, [[w.empty, 1]])
+  const x = w.truncate(w.dropBefore(w.append(p!, 5), 5), 5)
+  World.close(a)
+  const y = w.append(x, 1)
+  w.realize(b, y)
+  assert.equal(w.copied(), 0)
+  w.reads(b, y)
   w.end()
 })
 

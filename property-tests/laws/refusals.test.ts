@@ -81,6 +81,31 @@ test("Attention refuses windows that are gone, and queries, layers and options t
   )
   refuse({ layer: 1 }, `bind axis "tokens" of q to 1: it is 2`, q(2))
   refuse({ layer: 1 }, `bind axis "headDim" of q to 1: it is 2`, q(1, 1, 2))
+  fails(
+    w,
+    a,
+    Attention.decode({ ...q(1), axes: "batch numQHeads headDim" }, [x.cache], { layer: 2 }),
+    "Cannot take 2 as layer: it must be a layer from 0 to 1",
+  )
+  w.end()
+})
+
+test("Attention.attend() refuses windows whose first position is gone for the first new token", () => {
+  const w = play({ keyHeads: 1, keyDim: 1 })
+  const a = w.lease()
+  const x = w.dropBefore(w.append(w.empty, 6), 3)
+  w.realize(a, x)
+  const tensor = <const A extends string>(axes: A) =>
+    Recording.fresh("f32", axes, [2, 1, 1], new Float32Array(2))
+  const step = (last: number) =>
+    KvCache.step([x.cache], [2], (given) =>
+      Attention.attend(given, 0, {
+        q: tensor("tokens numQHeads headDim"),
+        k: tensor("tokens keyHeads headDim"),
+        v: tensor("tokens valueHeads valueDim"),
+      }, { window: Window.last(last) }).pipe(Effect.as({ value: 0 })))
+  const need = "at most 2, the first position that the window needs"
+  fails(w, a, step(5), `Cannot take 3 as the first position kept: it must be ${need}`)
   w.end()
 })
 

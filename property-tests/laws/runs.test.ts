@@ -124,12 +124,34 @@ test("KvCache.step() shows kernels the dummy block for padding and for blocks th
   const [x, y] = w.step(a, [[w.empty, 9], [w.empty, 1]])
   const rows = [w.dropBefore(x!, 5), y!]
   w.keep(a, ...rows)
-  let tables: ArrayBufferView | undefined
+  let shown: ReadonlyArray<ArrayBufferView | undefined> = []
   const body = (given: KvCache.Step) =>
-    Effect.as(w.attend(given, rows, [[90], [91]]), { value: given.groups[0]! }).pipe(
-      Effect.tap(({ value }) => Effect.sync(() => tables = value.blockTables.slot.data)),
+    Effect.as(w.attend(given, rows, [[90, 92], [91]]), { value: given }).pipe(
+      Effect.tap(({ value: { groups, last } }) =>
+        Effect.sync(() => shown = [groups[0]!.blockTables.slot.data, last.slot.data])
+      ),
     )
-  w.run(a, Effect.asVoid(KvCache.step(rows.map(({ cache }) => cache), [1, 1], body))).value()
-  assert.deepEqual(tables, Uint32Array.of(8, 1, 2, 3, 8, 8))
+  w.run(a, Effect.asVoid(KvCache.step(rows.map(({ cache }) => cache), [2, 1], body))).value()
+  assert.deepEqual(shown, [Uint32Array.of(8, 1, 2, 3, 8, 8), Uint32Array.of(1, 2)])
+  w.end()
+})
+
+test("KvCache.gather() that waits for a step fails when the step does", () => {
+  const w = play()
+  const [a, b] = [w.lease(), w.lease()]
+  let leaked = w.empty.cache
+  const body = (given: KvCache.Step) =>
+    Effect.as(w.attend(given, [w.empty], [[0]]), { value: undefined })
+  const act = KvCache.step([leaked], [1], body).pipe(
+    Effect.tap(({ caches }) => Effect.sync(() => leaked = caches[0]!)),
+    Effect.andThen(w.world.device.pause),
+    Effect.andThen(Effect.fail("no" as const)),
+  )
+  const step = w.start(a, act)
+  const reading = w.start(b, KvCache.gather(leaked))
+  World.settle(w.world)
+  assert.ok(step.failed())
+  assert.equal(reading.error()._tag, "StaleCache")
+  assert.deepEqual(w.free(), [8])
   w.end()
 })

@@ -1,0 +1,24 @@
+/**
+ * Mistakes in kernels, in twins and in shaders. `kernel.ts` and `family.ts` are types and records; `constants.ts`
+ * and `grid.ts` are numbers that both sides share.
+ *
+ * @module
+ */
+import { attending } from "./kernels_attention.ts"
+import { reading } from "./kernels_forms.ts"
+import { moving } from "./kernels_moves.ts"
+import { storing } from "./kernels_pools.ts"
+import { multiplying } from "./kernels_products.ts"
+import { reducing } from "./kernels_rows.ts"
+import type { Mutant } from "./mutant.ts"
+
+const mutants: ReadonlyArray<Mutant> = [
+  ...storing,
+  ...attending,
+  ...reducing,
+  ...moving,
+  ...multiplying,
+  ...reading,
+]
+
+export default mutants
