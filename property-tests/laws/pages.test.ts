@@ -61,6 +61,7 @@ test("Pages.write() leaves every older pool as it was, and reads as plain arrays
   fc.assert(
     fc.property(layout, program, (drawn, { batches, rows }) => {
       const shelf = Shelf.make(drawn)
+      Shelf.diverge(shelf)
       const { world } = shelf
       const { layout } = world.arena
       const made = [{

@@ -66,6 +66,14 @@ export const cacheOf = (
   return cache
 }
 
+/** Lets the first group have a block back that the others keep: from now on each gives other blocks. */
+export const diverge = (shelf: Shelf): void => {
+  const { blockSize } = shelf.world.arena.layout
+  const cache = cacheOf(shelf, World.rows(shelf.world, blockSize))
+  run(shelf, Program.run(KvCache.realize([cache])))
+  run(shelf, Lease.keep([Result.getOrThrow(KvCache.dropBefore(cache, blockSize, 0))]))
+}
+
 /** Queries `[tokens, numQHeads, keyDim]` of the tokens with these row numbers. */
 export interface Queries {
   readonly numQHeads: number

@@ -18,6 +18,7 @@ test("Interchange shares blocks in one arena, and what is added to either side s
       fc.boolean(),
       (drawn, length, more, settled) => {
         const shelf = Shelf.make({ ...drawn, capacity: 40 })
+        Shelf.diverge(shelf)
         const { arena } = shelf.world
         const { blockSize } = arena.layout
         const made = appended(shelf, KvCache.empty(arena), length)
