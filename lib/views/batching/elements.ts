@@ -64,7 +64,7 @@ export const pageOf = (
 ): KvCache => Pages.at(pages, lookupTable[bs]!)
 
 /** What nobody wrote is never read. */
-export const heldError = (
+const heldError = (
   view: ContinuousBatchingKvCache,
   bs: number,
   tok: number,

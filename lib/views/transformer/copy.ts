@@ -77,7 +77,7 @@ export const rowsOver = (
 }
 
 /** Where rows begin and end. */
-export const spansOf = (rows: ReadonlyArray<KvCache>): ReadonlyArray<Span> =>
+const spansOf = (rows: ReadonlyArray<KvCache>): ReadonlyArray<Span> =>
   rows.map(({ starts, length }) => ({ from: starts[0]!, length }))
 
 /** Rows of `from` as rows of `to`, not placed yet; the lease that holds `rows` is around it. */
