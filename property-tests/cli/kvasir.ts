@@ -13,11 +13,11 @@ export const root: string = fileURLToPath(new URL("../../", import.meta.url))
 const isBun = process.versions["bun"] !== undefined
 
 /** What this runtime needs before the name of a script. */
-export const command: ReadonlyArray<string> = [process.execPath, ...isBun ? [] : ["run", "-A"]]
+export const command: ReadonlyArray<string> = [process.execPath, ...isBun ? [] : ["run", "-q", "-A"]]
 
 /** How the other runtime may be started, the nearest way first. */
 export const others: ReadonlyArray<ReadonlyArray<string>> = isBun
-  ? [["deno", "run", "-A"], ["npx", "-y", "deno@2.9.6", "run", "-A"]]
+  ? [["deno", "run", "-q", "-A"], ["npx", "-y", "deno@2.9.6", "run", "-A"]]
   : [["bun"], ["npx", "-y", "bun@1.4.5"]]
 
 // Software drivers of the machine complain on standard error without it.
