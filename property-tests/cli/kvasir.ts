@@ -13,7 +13,10 @@ export const root: string = fileURLToPath(new URL("../../", import.meta.url))
 const isBun = process.versions["bun"] !== undefined
 
 /** What this runtime needs before the name of a script. */
-export const command: ReadonlyArray<string> = [process.execPath, ...isBun ? [] : ["run", "-q", "-A"]]
+export const command: ReadonlyArray<string> = [
+  process.execPath,
+  ...isBun ? [] : ["run", "-q", "-A"],
+]
 
 /** How the other runtime may be started, the nearest way first. */
 export const others: ReadonlyArray<ReadonlyArray<string>> = isBun

@@ -1,0 +1,22 @@
+/** Two minutes' worth of a campaign, on every device there is; `deno task campaign` runs more. @module */
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { runs } from "../arbitraries/runs.ts"
+import { repeat } from "./repeat.ts"
+import { named, trials } from "./trials.ts"
+
+const total = trials.reduce((sum, { share }) => sum + share, 0)
+const { seed = Math.floor(Math.random() * 2 ** 31) } = runs(1)
+
+for (const trial of trials) {
+  test(`${named(trial)} finds nothing in its part of two minutes`, {
+    timeout: 600_000,
+  }, async () => {
+    let executions = 0
+    await repeat([trial], seed, 120 * trial.share / total, (event) => {
+      if (event.kind === "found") assert.fail(`FC_SEED=${seed}, batch ${event.seed}: ${event.text}`)
+      if (event.kind === "ended") executions += event.executions
+    })
+    assert.ok(executions > 0, "nothing was tried")
+  })
+}
