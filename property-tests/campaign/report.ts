@@ -66,5 +66,6 @@ export const report = (lines: ReadonlyArray<Line>): string =>
 export const renewed = (text: string, lines: ReadonlyArray<Line>): string => {
   const [start, end] = [text.indexOf(from), text.indexOf(to)]
   if (start < 0 || end < start) throw new Error(`Cannot find the place of the ledger in ${page}`)
-  return `${text.slice(0, start)}${from}\n\n${report(lines)}\n\n${text.slice(end)}`
+  const parts = [text.slice(0, start) + from, report(lines), text.slice(end)]
+  return parts.filter((part) => part !== "").join("\n\n")
 }
