@@ -66,6 +66,9 @@ export const template = (
   )
 }
 
+/** A role as an error shows it: what is given may be none of the three. */
+const shown = (role: string): string => /^\w{1,32}$/.test(role) ? role : Gguf.quote(role)
+
 const explain = (
   { file, offset }: Template,
   messages: ReadonlyArray<Message>,
@@ -75,7 +78,7 @@ const explain = (
     Result.fail(new BadModelFile({ file, offset, reason: `"${key}" ${state}` }))
   if (error instanceof Raised) {
     const need = `what the model's template takes: ${Gguf.quote(error.message)}`
-    const value = messages.slice(0, 8).map(({ role }) => role).join(", ")
+    const value = messages.slice(0, 8).map(({ role }) => shown(role)).join(", ")
     return Result.fail(new InvalidArgument({ name: "the messages of a chat", value, need }))
   }
   // A stack that overflows was asked for too much depth, though before anything could count it.

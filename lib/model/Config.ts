@@ -41,11 +41,17 @@ export const most: {
   readonly layers: number
   readonly width: number
   readonly heads: number
+  /** Elements of one head. */
+  readonly headDim: number
   readonly context: number
-} = { layers: 1024, width: 1 << 20, heads: 4096, context: 1 << 24 }
+} = { layers: 1024, width: 1 << 20, heads: 4096, headDim: 4096, context: 1 << 24 }
 
 const unsupported = (what: string, value: string, supported: string) =>
   Result.fail(new UnsupportedModel({ what, value, supported }))
+
+/** A head whose size follows from others may be too wide as well. */
+export const wideHead = (headDim: number): Result.Result<never, UnsupportedModel> =>
+  unsupported("head dimension", `${headDim}`, `at most ${most.headDim}`)
 
 /** Does a layer see a window only? */
 export const isWindowed = ({ windows }: Pick<Config, "windows">, layer: number): boolean =>
@@ -134,7 +140,8 @@ export const fromGguf = (
     const model = yield* size("embedding_length", most.width)
     const numQHeads = yield* size("attention.head_count", most.heads)
     const numKvHeads = yield* size("attention.head_count_kv", most.heads, numQHeads)
-    const headDim = yield* size("attention.key_length", most.width, Math.floor(model / numQHeads))
+    const headDim = yield* size("attention.key_length", most.headDim, Math.floor(model / numQHeads))
+    if (headDim > most.headDim) return yield* wideHead(headDim)
     const valueDim = yield* size("attention.value_length", most.width, headDim)
     if (valueDim !== headDim) {
       return yield* unsupported("value length", `${valueDim}`, `its key length, ${headDim},`)

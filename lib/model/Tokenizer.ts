@@ -152,8 +152,15 @@ const checked = (
   return Result.fail(new InvalidArgument({ name: "a token id", value: outside, need }))
 }
 
+/** Nothing that a terminal would obey: JSON leaves some of it as it is. */
+const shown = (text: string): string =>
+  JSON.stringify(text).replace(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`,
+  )
+
 const refuse = (text: string, need: string) =>
-  Result.fail(new InvalidArgument({ name: "text", value: JSON.stringify(text), need }))
+  Result.fail(new InvalidArgument({ name: "text", value: shown(text), need }))
 
 /**
  * The ids of a text. Special tokens written out in it become their ids; with `addSpecial`, BOS and EOS

@@ -52,7 +52,7 @@ const times = (count: number, part: (i: number) => string) =>
 /** What a template may ask for too much of, and templates that do. */
 export const greedy: { readonly [limit: string]: { readonly [what: string]: string } } = {
   template: { "a megabyte of text": "x".repeat(2 ** 20) },
-  blank: { "a long run of white space": " ".repeat(2 ** 18) },
+  blank: { "a long run of white space": " ".repeat(2 ** 16) },
   steps: {
     "a range of a thousand million": "{% for i in range(10**9) %}x{% endfor %}",
     "a range backwards": "{{ range(0, -(10**9), -1) | length }}",
@@ -64,7 +64,7 @@ export const greedy: { readonly [limit: string]: { readonly [what: string]: stri
     "unknown names": "{% for i in range(9999) %}" + "{{ nothing }}".repeat(99) + "{% endfor %}",
     "turning back": "{% for i in range(40000) %}{% continue %}{% endfor %}",
     "macros defined again and again": "{% for i in range(9999) %}{% macro f() %}" +
-      "{{ 1 }}".repeat(9999) + "{% endmacro %}{% endfor %}",
+      "{{ 1 }}".repeat(5000) + "{% endmacro %}{% endfor %}",
     "blocks called again and again": "{% macro f() %}{{ caller() }}{% endmacro %}" +
       "{% for i in range(40000) %}{% call f() %}x{% endcall %}{% endfor %}",
     "sorting": numbers("{% set x = a | sort %}"),
@@ -100,11 +100,11 @@ export const greedy: { readonly [limit: string]: { readonly [what: string]: stri
     "a sum of many": "{{ " + "1+".repeat(9999) + "1 }}",
     "a chain of filters": "{{ 'a'" + "|trim".repeat(9999) + " }}",
     "conditions in conditions": "{% if 1 %}".repeat(500) + "{% endif %}".repeat(500),
-    "open parentheses": "{{ " + "(".repeat(2 ** 17),
-    "open brackets": "{{ " + "[".repeat(2 ** 17),
-    "one negation after the other": "{{ " + "not ".repeat(2 ** 15) + "1 }}",
-    "one sign after the other": "{{ " + "- ".repeat(2 ** 16) + "1 }}",
-    "alternatives": "{% if 0 %}" + "{% elif 0 %}".repeat(2 ** 14) + "{% endif %}",
+    "open parentheses": "{{ " + "(".repeat(2 ** 15),
+    "open brackets": "{{ " + "[".repeat(2 ** 15),
+    "one negation after the other": "{{ " + "not ".repeat(2 ** 13) + "1 }}",
+    "one sign after the other": "{{ " + "- ".repeat(2 ** 14) + "1 }}",
+    "alternatives": "{% if 0 %}" + "{% elif 0 %}".repeat(2 ** 12) + "{% endif %}",
   },
   output: {
     "a text that doubles": "{% set ns = namespace(s='x') %}" +

@@ -101,9 +101,12 @@ test("Chat.render() refuses messages with a reason, as InvalidArgument", () => {
 // A second each on a core that is idle; tests share theirs.
 const patience = 4_000
 
-const ended = (source: string): Chat.ChatError => {
+/** Enough of them that steps are not what ends first. */
+const many = Array.from({ length: 1000 }, () => user("Hi"))
+
+const ended = (source: string, messages: ReadonlyArray<Chat.Message> = [user("Hi")]) => {
   const start = performance.now()
-  const rendered = Chat.render(from(source), [user("Hi")], plain)
+  const rendered = Chat.render(from(source), messages, plain)
   const took = performance.now() - start
   assert.ok(took < patience, `${took} ms: ${source.slice(0, 99)}`)
   assert.ok(Result.isFailure(rendered), source.slice(0, 99))
@@ -115,7 +118,8 @@ for (const [limit, templates] of Object.entries(greedy)) {
     timeout: 60_000,
   }, () => {
     for (const [what, source] of Object.entries(templates)) {
-      const { _tag, message } = ended(source)
+      assert.match(ended(source).message, /asks for more than limits\.\w+, \d+$/)
+      const { _tag, message } = ended(source, many)
       const most = Chat.limits[limit as keyof typeof Chat.limits] // keys of `greedy` are its keys
       const state = `"tokenizer.chat_template" asks for more than limits.${limit}, ${most}`
       assert.equal(message, `Cannot read the model x.gguf at byte 7: ${state}`, what)

@@ -87,7 +87,7 @@ const configs: ReadonlyArray<readonly [what: string, patch: Patch, text: string]
   [
     "heads that do not divide the width",
     { num_attention_heads: 5, num_key_value_heads: 5, head_dim: null },
-    'read the model config.json at byte N: "head_dim" is null: a whole number from 1 to 1048576 is needed',
+    'read the model config.json at byte N: "head_dim" is null: a whole number from 1 to 4096 is needed',
   ],
   ...([0, -1, 1.5, 2 ** 21, "6", null, [6], {}, true] as const).map((value) =>
     [

@@ -67,7 +67,7 @@ test("Gguf.parse() reads every value type exactly", () => {
       i64: ["i64", -7],
       f64: ["f64", Math.PI],
       i32s: ["i32[]", Int32Array.of(1, -1)],
-      bools: ["bool[]", [true, false]],
+      bools: ["bool[]", Uint8Array.of(1, 0)],
       strings: ["string[]", ["a", "", "\ufeffb"]],
       u64s: ["u64[]", BigUint64Array.of(1n, 2n)],
       "general.alignment": ["u32", 64],

@@ -5,6 +5,7 @@
  * @module
  */
 import { type Family, gemma3, llama, qwen2 } from "../../lib/model/families.ts"
+import { bits } from "../fuzz/random.ts"
 
 /** How frequencies are stretched, by the names of `config.json`. */
 export type Scaling =
@@ -47,17 +48,6 @@ export interface Tiny extends Sizes {
   readonly vocab: number
   readonly eps: number
   readonly weights: ReadonlyMap<string, Weight>
-}
-
-/** Bits that look random, from a seed: the same for everyone. */
-const bits = (seed: number): () => number => {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return (t ^ (t >>> 14)) >>> 0
-  }
 }
 
 const vocab = 300

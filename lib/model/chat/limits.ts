@@ -1,6 +1,6 @@
 /**
- * How much a chat template may ask for. A conversation of a thousand messages takes about half of it; all of it
- * is spent within a second.
+ * How much a chat template may ask for: steps grow with the conversation, of which a thousand messages take about
+ * half. With a short one a template ends within 50 ms, whatever it asks for.
  *
  * @module
  */
@@ -11,8 +11,12 @@ export const limits: {
   readonly template: number
   /** Characters of white space one after the other, in the template. */
   readonly blank: number
-  /** Evaluations, and elements of arrays that are made. */
+  /** Evaluations, and elements of arrays that are made; and besides, */
   readonly steps: number
+  /** this many more for each message, */
+  readonly stepsOfMessage: number
+  /** and one more for so many characters of messages. */
+  readonly charactersOfStep: number
   /** Characters that operations read. */
   readonly work: number
   /** Size of one operand times the sizes of the others. */
@@ -22,9 +26,11 @@ export const limits: {
   /** Characters of a text, and characters and elements of an array or object. */
   readonly output: number
 } = {
-  template: 2 ** 18,
+  template: 2 ** 16,
   blank: 256,
-  steps: 2 ** 17,
+  steps: 2 ** 14,
+  stepsOfMessage: 2 ** 7,
+  charactersOfStep: 8,
   work: 2 ** 22,
   product: 2 ** 26,
   depth: 200,

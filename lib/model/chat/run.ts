@@ -7,7 +7,16 @@ import { Environment, parse, tokenize } from "@huggingface/jinja"
 import { limits } from "./limits.ts"
 import { OverLimit, Raised, Sandbox } from "./sandbox.ts"
 
-const range = (...given: ReadonlyArray<unknown>): ReadonlyArray<number> => {
+/** The steps that a conversation is worth. */
+const stepsOf = (given: { readonly [name: string]: Given }): number => {
+  const messages = Object.values(given).flatMap((one) => typeof one === "object" ? one : [])
+  const characters = messages.flatMap((one) => Object.values(one))
+    .reduce((sum, { length }) => sum + length, 0)
+  return limits.steps + limits.stepsOfMessage * messages.length +
+    Math.floor(characters / limits.charactersOfStep)
+}
+
+const range = (steps: number) => (...given: ReadonlyArray<unknown>): ReadonlyArray<number> => {
   const numbers = given.filter((one) => typeof one === "number" && Number.isSafeInteger(one))
   const [first = 0, second, step = 1] = numbers.map(Number)
   const [start, stop] = second === undefined ? [0, first] : [first, second]
@@ -15,7 +24,7 @@ const range = (...given: ReadonlyArray<unknown>): ReadonlyArray<number> => {
     throw new Error("range() takes whole numbers, and a step that is not 0")
   }
   const length = Math.max(0, Math.ceil((stop - start) / step))
-  if (length > limits.steps) throw new OverLimit("steps")
+  if (length > steps) throw new OverLimit("steps")
   return Array.from({ length }, (_, i) => start + i * step)
 }
 
@@ -41,7 +50,8 @@ export const run = (template: string, given: { readonly [name: string]: Given })
   const program = parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true }))
   const environment = new Environment()
   const constants = { true: true, false: false, none: null, True: true, False: false, None: null }
-  const names = { ...constants, range, raise_exception: raise, ...given }
+  const steps = stepsOf(given)
+  const names = { ...constants, range: range(steps), raise_exception: raise, ...given }
   for (const [name, value] of Object.entries(names)) environment.set(name, value)
-  return String(new Sandbox(environment, template.length).run(program).value)
+  return String(new Sandbox(environment, { length: template.length, steps }).run(program).value)
 }

@@ -10,7 +10,7 @@
 import { type Environment, Interpreter } from "@huggingface/jinja"
 import { limits } from "./limits.ts"
 import { isComposite, shallow, sizes } from "./size.ts"
-import { argumentsOf, child, filterOf, kind, type Node, word } from "./syntax.ts"
+import { argumentsOf, calleeOf, child, filterOf, kind, type Node, word } from "./syntax.ts"
 
 type Value = ReturnType<Interpreter["evaluate"]>
 
@@ -55,16 +55,20 @@ const flat: ReadonlySet<string> = new Set([
 
 /** The interpreter of one rendering. */
 export class Sandbox extends Interpreter {
-  readonly #left = { steps: limits.steps, work: limits.work }
+  readonly #left: { steps: number; work: number }
   readonly #frames: Array<Frame> = []
   readonly #sizes = sizes(() => new OverLimit("output"))
   /** How much text a method is of. */
   readonly #owners = new WeakMap<Value, number>()
   readonly #length: number
 
-  /** `length` is that of the template, in characters. */
-  constructor(environment: Environment, length: number) {
+  /** `length` is that of the template, in characters; `steps` what the conversation is worth. */
+  constructor(
+    environment: Environment,
+    { length, steps }: { readonly length: number; readonly steps: number },
+  ) {
     super(environment)
+    this.#left = { steps, work: limits.work }
     this.#length = length
   }
 
@@ -147,7 +151,10 @@ export class Sandbox extends Interpreter {
     const [first, second] = parts
     if (isCallee) {
       const owner = this.#owners.get(value)
-      if (owner !== undefined) this.#operate(owner, parts.slice(0, -1))
+      if (owner === undefined) return
+      // Each of its parts is a value, made before anybody could count them.
+      if (calleeOf(node) === "split") this.#take("steps", owner / 16)
+      this.#operate(owner, parts.slice(0, -1))
       return
     }
     switch (node.type) {

@@ -32,6 +32,13 @@ export const argumentsOf = (node: Node): number | undefined => {
   return node.type === "CallStatement" ? count(child(node, "call")) : undefined
 }
 
+/** The name of the method that is called, if one is. */
+export const calleeOf = (node: Node): unknown => {
+  const call: object | undefined = node.type === "CallStatement" ? child(node, "call") : node
+  const callee = call && child(call, "callee")
+  return word(callee && child(callee, "property"))
+}
+
 /** The name of a filter, and how many arguments it has. They are evaluated after what is filtered. */
 export const filterOf = (node: Node): { readonly name: unknown; readonly args: number } => {
   const filter = child(node, "filter")

@@ -1,7 +1,7 @@
 /** The sizes and constants of a model, from the `config.json` of its folder. @module */
 import { Result } from "effect"
 import { type BadModelFile, UnsupportedModel } from "../../errors.ts"
-import { type Config, isWindowed, most } from "../Config.ts"
+import { type Config, isWindowed, most, wideHead } from "../Config.ts"
 import * as families from "../families.ts"
 import * as Get from "../json/get.ts"
 import type { Document } from "../json/parse.ts"
@@ -116,7 +116,8 @@ export const read = (config: Document, name: string): Read<Config> =>
     const numQHeads = yield* size("num_attention_heads", most.heads)
     const numKvHeads = yield* size("num_key_value_heads", most.heads, numQHeads)
     const even = model % numQHeads === 0 ? model / numQHeads : undefined
-    const headDim = yield* size("head_dim", most.width, folder.otherwise.headDim ?? even)
+    const headDim = yield* size("head_dim", most.headDim, folder.otherwise.headDim ?? even)
+    if (headDim > most.headDim) return yield* wideHead(headDim)
     if (numQHeads % numKvHeads !== 0) {
       return yield* Get.bad(
         config,

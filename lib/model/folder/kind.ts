@@ -72,7 +72,11 @@ const checkPre = (tokenizer: Document): Checked<void> =>
     const type = yield* typeOf(tokenizer, "pre_tokenizer")
     if (type === undefined) return
     const pre = yield* Get.object(tokenizer, "pre_tokenizer")
-    if (type === "Split" && (yield* textOf(pre)) === " ") return
+    if (type === "Split" && (yield* textOf(pre)) === " ") {
+      yield* Get.string(pre, "behavior") // whichever: nothing is cut
+      if (!(yield* Get.boolean(pre, "invert", false))) return
+      return yield* unsupported(beside("Split"), "invert", "none of it")
+    }
     return yield* unsupported(beside("pre-tokenizer"), type, 'Split at " "')
   })
 

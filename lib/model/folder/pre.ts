@@ -87,13 +87,19 @@ const template = (post: Document): Read<Around> =>
   Result.gen(function* () {
     const before: Array<string> = []
     const after: Array<string> = []
-    let side = before
+    let texts = 0
     for (const piece of yield* Get.objects(post, "single")) {
       if (Get.has(piece, "SpecialToken")) {
+        const side = texts === 0 ? before : after
         side.push(yield* Get.string(yield* Get.object(piece, "SpecialToken"), "id"))
-      } else side = after
+        continue
+      }
+      texts++
+      const id = yield* Get.string(yield* Get.object(piece, "Sequence"), "id")
+      if (id !== "A" || texts > 1) return yield* unsupported("post-processor", id, '"A", once,')
     }
-    return { before, after }
+    if (texts === 1) return { before, after }
+    return yield* unsupported("post-processor", "single", "one with the text in it")
   })
 
 /** What the post-processor puts around a text, if it says. */

@@ -90,10 +90,16 @@ const addLiterals = (
       known.set(token, id)
       const special = yield* Get.boolean(added, "special", false)
       // Where spaces are written ▁ merges make such a token; as written, no text with spaces has it.
-      if (byteFallback && !special && token.includes(space)) continue
+      if (byteFallback && !special && token.includes(space)) {
+        if (!(yield* Get.boolean(added, "normalized", true))) continue
+        return yield* unsupported(`token ${quote(token)}`, "normalized", "none of it")
+      }
       types[id] = special ? kinds.control : kinds.userDefined
     }
   })
+
+/** Ids that need no token. */
+const spare = 4096
 
 /** Reads the tokens; all ids are below `size`. With `byteFallback` some of them stand for bytes. */
 export const readTokens = (
@@ -104,6 +110,12 @@ export const readTokens = (
 ): Read<Known> =>
   Result.gen(function* () {
     const byId = yield* readVocab(model, size, yield* readPast(tokenizer, size))
+    const added = yield* Get.array(tokenizer, "added_tokens", [])
+    // Ids without a token take memory too: embeddings are padded, but never to several times the tokens.
+    if (size > 2 * (byId.size + added.length) + spare) {
+      const state = `has ${byId.size} tokens, and ${added.length} are added`
+      return yield* Get.bad(model, "vocab", `${state}: too few for a vocabulary of ${size}`)
+    }
     const types = new Array<number>(size).fill(kinds.normal)
     yield* addLiterals(tokenizer, byId, types, byteFallback)
     for (const [id, token] of byteFallback ? byId : []) {

@@ -119,8 +119,14 @@ export const numbers = (
   range: { readonly min: number; readonly max: number },
   otherwise?: ReadonlyArray<number>,
 ): Got<ReadonlyArray<number>> =>
-  get(from, key, `an array of numbers from ${range.min} to ${range.max}`, otherwise, ({ data }) => {
-    if (typeof data !== "object") return undefined
-    const out = Array.from<unknown, unknown>(data, narrow)
-    return out.every((x) => within(range, x)) ? out : undefined
-  })
+  get(
+    from,
+    key,
+    `an array of numbers from ${range.min} to ${range.max}`,
+    otherwise,
+    ({ data, type }) => {
+      if (typeof data !== "object" || type === "bool[]") return undefined
+      const out = Array.from<unknown, unknown>(data, narrow)
+      return out.every((x) => within(range, x)) ? out : undefined
+    },
+  )

@@ -51,14 +51,13 @@ export type Numbers =
   | BigUint64Array
   | BigInt64Array
 
-/** What a value is in JavaScript: a 64-bit integer past ±(2^53 − 1) stays a `bigint`. */
+/** What a value is in JavaScript: a 64-bit integer past ±(2^53 − 1) stays a `bigint`, a `bool[]` its bytes, 0 and 1. */
 export type Data =
   | number
   | bigint
   | boolean
   | string
   | Numbers
-  | ReadonlyArray<boolean>
   | ReadonlyArray<string>
 
 /** The type of a value in the file: `u32`, or `u32[]` for an array of them. */
@@ -82,11 +81,9 @@ export interface Metadata {
   readonly metadata: ReadonlyMap<string, Value>
 }
 
-type Elements = Numbers | ReadonlyArray<boolean>
-
 /** Bytes of one element, and the view of many: every platform JavaScript runs on is little-endian. */
 const fixed: {
-  readonly [T in Fixed]: { readonly bytes: number; readonly view: (data: ArrayBuffer) => Elements }
+  readonly [T in Fixed]: { readonly bytes: number; readonly view: (data: ArrayBuffer) => Numbers }
 } = {
   u8: { bytes: 1, view: (data) => new Uint8Array(data) },
   i8: { bytes: 1, view: (data) => new Int8Array(data) },
@@ -95,7 +92,8 @@ const fixed: {
   u32: { bytes: 4, view: (data) => new Uint32Array(data) },
   i32: { bytes: 4, view: (data) => new Int32Array(data) },
   f32: { bytes: 4, view: (data) => new Float32Array(data) },
-  bool: { bytes: 1, view: (data) => Array.from(new Uint8Array(data), Boolean) },
+  // An array of booleans would take eight times the file.
+  bool: { bytes: 1, view: (data) => new Uint8Array(data) },
   u64: { bytes: 8, view: (data) => new BigUint64Array(data) },
   i64: { bytes: 8, view: (data) => new BigInt64Array(data) },
   f64: { bytes: 8, view: (data) => new Float64Array(data) },
@@ -112,7 +110,7 @@ const type = (self: Cursor, what: string): Read<Type> =>
       : Result.succeed(name)
   })
 
-const fixedArray = (self: Cursor, of: Fixed, length: number, what: string): Read<Elements> => {
+const fixedArray = (self: Cursor, of: Fixed, length: number, what: string): Read<Numbers> => {
   const { bytes, view } = fixed[of]
   return Result.flatMap(take(self, length * bytes, what), (at) => {
     const data = new Uint8Array(self.bytes.subarray(at, self.at)) // a copy, so that it is aligned
@@ -150,7 +148,7 @@ const value = (self: Cursor, key: string): Read<Value> =>
     if (of === "string") return { type: of, offset, data: yield* string(self, what) }
     if (of !== "array") {
       const [data] = yield* fixedArray(self, of, 1, what)
-      return { type: of, offset, data: narrow(data!) }
+      return { type: of, offset, data: of === "bool" ? data === 1 : narrow(data!) }
     }
     const element = yield* type(self, `the elements of ${what}`)
     if (element === "array") {

@@ -47,18 +47,31 @@ const isPlain = (code: number): boolean =>
   (code >= 0x30 && code <= 0x39) || (code >= 0x61 && code <= 0x7a) ||
   (code >= 0x41 && code <= 0x5a) || code === 0x2b || code === 0x2d || code === 0x2e
 
+/** What is empty is one for all: a file may have nothing else, a million times. */
+const noElements: ReadonlyArray<Json> = []
+const noMembers: JsonObject = new Map()
+
 type Starts = ReadonlyMap<string, number>
 
 /** The value of a text, and where each member of the outermost object begins; or what is wrong. */
 const read = (text: string): Problem | { readonly value: Json; readonly starts: Starts } => {
   const starts = new Map<string, number>()
+  /** Elements of the arrays that have not ended: an array that grows by itself has room to spare. */
+  const open: Array<Json> = []
   let at = 0
-  let left = limits.values
+  const left = {
+    values: limits.values,
+    arrays: limits.arrays,
+    objects: limits.objects,
+    members: limits.members,
+  }
   let problem: Problem | undefined
 
   const fail = (reason: string, where = at): undefined => {
     problem ??= { at: where, reason }
   }
+  const take = (what: keyof typeof left): boolean =>
+    left[what]-- > 0 || (fail(`more ${what} than limits.${what}, ${limits[what]}`), false)
   const next = (): string => {
     for (let code = text.charCodeAt(at); isSpace(code); code = text.charCodeAt(at)) at++
     return text.charAt(at)
@@ -96,9 +109,10 @@ const read = (text: string): Problem | { readonly value: Json; readonly starts: 
   }
 
   const readObject = (depth: number): JsonObject | undefined => {
-    const out = new Map<string, Json>()
     at++
-    if (next() === "}") return at++, out
+    if (next() === "}") return at++, noMembers
+    if (!take("objects")) return
+    const out = new Map<string, Json>()
     while (problem === undefined) {
       next()
       const start = at
@@ -111,7 +125,10 @@ const read = (text: string): Problem | { readonly value: Json; readonly starts: 
       const size = out.size
       out.set(key, value)
       if (out.size === size) return fail(`the key ${quote(key)} is there twice`, start)
-      if (depth === 1) starts.set(key, start)
+      if (depth === 1) {
+        if (!take("members")) return
+        starts.set(key, start)
+      }
       const end = next()
       if (end !== "," && end !== "}") return unexpected('"," or "}"')
       at++
@@ -120,23 +137,24 @@ const read = (text: string): Problem | { readonly value: Json; readonly starts: 
   }
 
   const readArray = (depth: number): ReadonlyArray<Json> | undefined => {
-    const out: Array<Json> = []
     at++
-    if (next() === "]") return at++, out
+    if (next() === "]") return at++, noElements
+    if (!take("arrays")) return
+    const begin = open.length
     while (problem === undefined) {
       const value = readValue(depth)
       if (value === undefined) return
-      out.push(value)
+      open.push(value)
       const end = next()
       if (end !== "," && end !== "]") return unexpected('"," or "]"')
       at++
-      if (end === "]") return out
+      if (end === "]") return open.splice(begin)
     }
   }
 
   /** `undefined` once there is a problem. */
   const readValue = (depth: number): Json | undefined => {
-    if (left-- === 0) return fail(`more values than limits.values, ${limits.values}`)
+    if (!take("values")) return
     const first = next()
     if (first === "{" || first === "[") {
       if (depth === limits.depth) return fail(`nested deeper than limits.depth, ${limits.depth}`)
