@@ -1,6 +1,7 @@
 /**
  * The peer of `llama.ts`: llama.cpp, by `node-llama-cpp`, each backend in a process of its own. It is no
- * dependency: npm brings it into a folder of its own. *
+ * dependency: npm brings it into a folder of its own.
+ *
  * @module
  */
 import { execFileSync, spawn } from "node:child_process"
@@ -11,7 +12,7 @@ import process from "node:process"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { Effect, type Scope } from "effect"
-import type { Question, Ready } from "./llamacpp_process.ts"
+import type { Keep, Question, Ready } from "./llamacpp_process.ts"
 
 const version = "3.22.1"
 const packages = ["node-llama-cpp", "@node-llama-cpp/linux-x64", "@node-llama-cpp/linux-x64-vulkan"]
@@ -28,7 +29,7 @@ export const peer: { readonly [B in Backend]: string } = {
 
 /** A process that has loaded the model. */
 export interface Peer extends Ready {
-  readonly ask: (question: Question) => Promise<ReadonlyArray<number>>
+  readonly ask: (question: Question | Keep) => Promise<ReadonlyArray<number>>
 }
 
 /** Brings the packages into a folder, which goes with the scope; the file in it that is run. */
@@ -55,6 +56,7 @@ export const open = (
   model: string,
   backend: Backend,
   software: boolean,
+  context = 512,
 ): Effect.Effect<Peer, unknown, Scope.Scope> =>
   Effect.gen(function* () {
     const flags = "deno" in process.versions ? ["run", "-A"] : []
@@ -62,7 +64,7 @@ export const open = (
     const env = { ...process.env, ...(software && { GGML_VK_VISIBLE_DEVICES: "0" }) }
     const child = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const args = [...flags, file, model, backend]
+        const args = [...flags, file, model, backend, `${context}`]
         return spawn(process.execPath, args, { cwd: dirname(file), env })
       }),
       (running) => Effect.sync(() => running.kill()),

@@ -36,6 +36,11 @@ interface Model {
 }
 interface Sequence {
   readonly nextTokenIndex: number
+  readonly saveStateToFile: (path: string) => Promise<{ readonly fileSize: number }>
+  readonly loadStateFromFile: (
+    path: string,
+    options: { readonly acceptRisk: true },
+  ) => Promise<unknown>
   readonly eraseContextTokenRanges: (
     ranges: ReadonlyArray<{ readonly start: number; readonly end: number }>,
   ) => Promise<unknown>
@@ -52,6 +57,12 @@ export interface Question {
   readonly count: number
 }
 
+/** Writes what it holds to a file, and answers `[bytes]`; or reads it from there, and answers how many tokens it holds. */
+export interface Keep {
+  readonly save?: string
+  readonly load?: string
+}
+
 /** Where it runs, in its own words. */
 export interface Ready {
   readonly devices: ReadonlyArray<string>
@@ -60,7 +71,7 @@ export interface Ready {
 }
 
 /** The process. */
-const answer = async (modelPath: string, backend: string): Promise<void> => {
+const answer = async (modelPath: string, backend: string, contextSize: number): Promise<void> => {
   const { getLlama, LlamaLogLevel }: Api = await import(specifier)
   let offloaded = "0"
   const llama = await getLlama({
@@ -77,13 +88,22 @@ const answer = async (modelPath: string, backend: string): Promise<void> => {
   const model = await llama.loadModel({ modelPath, gpuLayers })
   // By itself it would take at least four threads, which wait for each other in loops.
   const threads = availableParallelism()
-  const context = await model.createContext({ contextSize: 512, batchSize: 512, threads })
+  const context = await model.createContext({ contextSize, batchSize: 512, threads })
   const sequence = context.getSequence()
   const say = (value: unknown): void => console.log(JSON.stringify(value))
   const ready: Ready = { devices: await llama.getGpuDeviceNames(), offloaded }
   say(ready)
   for await (const line of createInterface({ input: process.stdin })) {
-    const { from, ids, count } = JSON.parse(line) as Question
+    const { from, ids, count, save, load } = JSON.parse(line) as Question & Keep
+    if (save !== undefined) {
+      say([(await sequence.saveStateToFile(save)).fileSize])
+      continue
+    }
+    if (load !== undefined) {
+      await sequence.loadStateFromFile(load, { acceptRisk: true })
+      say([sequence.nextTokenIndex])
+      continue
+    }
     const end = sequence.nextTokenIndex
     if (end > from) await sequence.eraseContextTokenRanges([{ start: from, end }])
     const drawn: Array<number> = []
@@ -94,4 +114,4 @@ const answer = async (modelPath: string, backend: string): Promise<void> => {
   }
 }
 
-await answer(process.argv[2]!, process.argv[3]!)
+await answer(process.argv[2]!, process.argv[3]!, Number(process.argv[4]))

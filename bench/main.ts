@@ -17,9 +17,19 @@ import { growth } from "./growth.ts"
 import { llama } from "./llama.ts"
 import { load } from "./load.ts"
 import { type Bench, digits, type Line, show } from "./report.ts"
+import { snapshot } from "./snapshot.ts"
 import { step } from "./step.ts"
 
-const benches: ReadonlyArray<Bench> = [decode, attention, bookkeeping, growth, llama, load, step]
+const benches: ReadonlyArray<Bench> = [
+  decode,
+  attention,
+  bookkeeping,
+  growth,
+  llama,
+  load,
+  step,
+  snapshot,
+]
 
 const { values: { filter = "", json } } = parseArgs({
   options: { filter: { type: "string" }, json: { type: "string" } },

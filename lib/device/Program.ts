@@ -20,27 +20,30 @@ const send = (
   rec: Recording.Open,
   keep: unknown,
 ): Effect.Effect<void, DeviceError | StaleTensor, Gpu | Scope.Scope> =>
-  Effect.gen(function* () {
-    const gpu = yield* Service
-    const work = rec.work.splice(0)
-    const gone = staleIn(work)
-    if (gone !== undefined) return yield* gone
-    const { kept, scratch } = yield* Effect.fromResult(back(gpu, launchesOf(work), keep))
-    const release = (why: string) =>
-      Effect.sync(() => {
-        for (const slot of kept) {
-          if (slot.stale !== undefined) continue // the submit failed, and its memory went then
-          slot.stale = why
-          gpu.destroy(slot.buffer!)
-        }
-      })
-    // A loop of runs that keep nothing adds nothing to its scope.
-    if (kept.length > 0) yield* Effect.addFinalizer(() => release("its scope is closed"))
-    yield* gpu.submit(work).pipe(
-      Effect.onError(() => release("its run did not succeed")),
-      Effect.ensuring(Effect.sync(() => scratch.forEach(gpu.destroy))),
-    )
-  })
+  // No interruption between making memory and saying who gives it back.
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const gpu = yield* Service
+      const work = rec.work.splice(0)
+      const gone = staleIn(work)
+      if (gone !== undefined) return yield* gone
+      const { kept, scratch } = yield* Effect.fromResult(back(gpu, launchesOf(work), keep))
+      const release = (why: string) =>
+        Effect.sync(() => {
+          for (const slot of kept) {
+            if (slot.stale !== undefined) continue // the submit failed, and its memory went then
+            slot.stale = why
+            gpu.destroy(slot.buffer!)
+          }
+        })
+      // A loop of runs that keep nothing adds nothing to its scope.
+      if (kept.length > 0) yield* Effect.addFinalizer(() => release("its scope is closed"))
+      yield* restore(gpu.submit(work)).pipe(
+        Effect.onError(() => release("its run did not succeed")),
+        Effect.ensuring(Effect.sync(() => scratch.forEach(gpu.destroy))),
+      )
+    })
+  )
 
 /** Ends the transaction: all of its endings land, or none does. */
 const end = (rec: Recording.Open, succeeded: boolean): Effect.Effect<void, LeaseClosed> =>

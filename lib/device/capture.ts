@@ -79,18 +79,17 @@ export const capture = <I extends Inputs, A, E, R>(
     const work = launchesOf(rec.work)
     const gone = staleIn(work)
     if (gone !== undefined) return yield* gone
-    const { kept, scratch } = yield* Effect.fromResult(
-      back(gpu, work, [Object.values(given), out, constants(work)]),
+    const memory = Effect.suspend(() =>
+      Effect.fromResult(back(gpu, work, [Object.values(given), out, constants(work)]))
     )
-    yield* Effect.addFinalizer(() =>
+    yield* Effect.acquireRelease(memory, ({ kept, scratch }) =>
       Effect.sync(() => {
         for (const slot of kept) {
           slot.stale = "its scope is closed"
           gpu.destroy(slot.buffer!)
         }
         scratch.forEach(gpu.destroy)
-      })
-    )
+      }))
     const prepared = yield* gpu.prepare(work)
     return { given, out, prepared, handed: { slots: [] } }
   })

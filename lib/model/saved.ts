@@ -1,6 +1,7 @@
 /** Histories and conversations that outlive their process. @module */
 import { Effect, Result, Schema, type Scope } from "effect"
 import type { Arena } from "../cache/Arena.ts"
+import * as KvCache from "../cache/KvCache.ts"
 import * as Lease from "../cache/Lease.ts"
 import { sha256 } from "../cache/snapshot/hash.ts"
 import type { Gpu } from "../device/service.ts"
@@ -116,7 +117,11 @@ const Said = Schema.fromJsonString(Schema.Struct({
   })),
 }))
 
-/** Saves a conversation: what was said, and the cache of it. See `Snapshot.save`. */
+/**
+ * Saves a conversation: what was said, and the cache of it. Where its blocks had to make room for another answer, what
+ * was said is saved alone (`blocks` is 0 then), and read again when the conversation goes on: as here, so there. See
+ * `Snapshot.save`.
+ */
 export const saveConversation = (
   conversation: Conversation,
   folder: string,
@@ -125,10 +130,15 @@ export const saveConversation = (
 ): Effect.Effect<Snapshot.Saved, Snapshot.SaveError, Gpu> => {
   const { llama, lease, history, messages, system = null } = conversation
   const note = JSON.stringify({ kind: "conversation", system, messages })
-  return Lease.under(lease)(saveHistory(llama, folder, name, history, { ...options, note }))
+  const save = (history: History) =>
+    Lease.under(lease)(saveHistory(llama, folder, name, history, { ...options, note }))
+  const unread: History = { cache: KvCache.empty(history.cache.arena), tokens: [] }
+  return Effect.catchTag(save(history), "StaleCache", () => save(unread))
 }
 
-/** The conversation that was saved under a name: nothing of it is read again. Its cache belongs to the scope. */
+/**
+ * The conversation that was saved under a name: nothing that was saved is read again. Its cache belongs to the scope.
+ */
 export const restoreConversation = (
   llama: Llama,
   folder: string,

@@ -9,7 +9,10 @@ export interface Refusal {
   readonly reason: string
 }
 
-/** Files and folders. What is not synced may be lost, or happen in another order, when the machine stops. */
+/**
+ * Files and folders. What is not synced may be lost, or happen in another order, when the machine stops. An operation
+ * that was begun has ended when its effect has, also when the fiber is interrupted.
+ */
 export interface Files {
   /** The first `most` bytes of a file; undefined where there is none. */
   readonly read: (path: string, most: number) => Effect.Effect<Uint8Array | undefined, Refusal>
@@ -39,14 +42,15 @@ const reasons: { readonly [code: string]: string } = {
   EDQUOT: "its file system is full",
 }
 
+/** An operation goes on when nobody waits for it, and would meet the next one of its file: so it is waited for. */
 const attempt = <A>(path: string, run: () => Promise<A>): Effect.Effect<A, Refusal> =>
-  Effect.tryPromise({
+  Effect.uninterruptible(Effect.tryPromise({
     try: run,
     catch: (cause) => {
       const { code = "", message = String(cause) } = cause as { code?: string; message?: string } // whatever node:fs rejects with
       return { path, reason: reasons[code] ?? message }
     },
-  })
+  }))
 
 const opened = async <A>(
   path: string,

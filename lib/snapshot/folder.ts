@@ -53,7 +53,10 @@ const unread = <A>(effect: Effect.Effect<A, Files.Refusal>): Effect.Effect<A, Ba
 
 const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
-/** A file that has these bytes or is not there, whatever happens meanwhile; its name is not on the disk yet. */
+/**
+ * A file that has these bytes or is as it was, whatever happens meanwhile; its name is not on the disk yet. Where it
+ * fails or is interrupted, no partial file stays.
+ */
 const writeWhole = (
   files: Files.Files,
   file: string,
@@ -62,13 +65,32 @@ const writeWhole = (
   files.write(file + partial, bytes).pipe(
     Effect.andThen(files.sync(file + partial)),
     Effect.andThen(files.rename(file + partial, file)),
+    Effect.onError(() => Effect.ignore(files.remove(file + partial))),
+  )
+
+/** What was being written when a process or a machine stopped. */
+const leftIn = (
+  files: Files.Files,
+  folder: string,
+  blocks: string,
+): Effect.Effect<ReadonlyArray<string>, Files.Refusal> =>
+  Effect.zipWith(
+    files.list(folder),
+    files.list(blocks),
+    (headers, hashes) => [
+      ...headers.filter((name) => name.endsWith(ending + partial)).map((name) =>
+        join(folder, name)
+      ),
+      ...hashes.filter((name) => name.endsWith(partial)).map((name) => join(blocks, name)),
+    ],
   )
 
 /**
  * Saves a cache under a name, in place of the snapshot that had it: at once or not at all, whenever the machine
  * stops. Blocks are written first, each under a name that is not read, then synced and renamed; then their names are
  * synced, and the header goes the same way. Blocks that are there already are compared, and written again where
- * they are damaged. One block is in memory at a time. One writer to a folder at a time.
+ * they are damaged. One block is in memory at a time. One writer to a folder at a time: what another left half
+ * written is taken away first.
  */
 export const save = (
   folder: string,
@@ -81,6 +103,9 @@ export const save = (
     const file = yield* Effect.fromResult(fileOf(folder, name))
     const blocks = join(folder, "blocks")
     yield* unsaved(files.folder(blocks))
+    for (const path of yield* unsaved(leftIn(files, folder, blocks))) {
+      yield* unsaved(files.remove(path))
+    }
     let [count, bytes, newBlocks, newBytes] = [0, 0, 0, 0]
     const put = (block: Uint8Array, hash: string) =>
       Effect.gen(function* () {
@@ -160,12 +185,12 @@ export const prune = (
     const opened = yield* Effect.forEach(yield* names(folder), (name) => open(folder, name))
     const wanted = new Set(opened.flatMap(({ header }) => header.blocks.flat()))
     const blocks = join(folder, "blocks")
-    const unwanted = (yield* unread(files.list(blocks))).filter((hash) => !wanted.has(hash))
-    const left = (yield* unread(files.list(folder))).filter((name) => name.endsWith(partial))
-    const gone = [
-      ...unwanted.map((hash) => join(blocks, hash)),
-      ...left.map((name) => join(folder, name)),
-    ]
+    const left = yield* unread(leftIn(files, folder, blocks))
+    const unwanted = (yield* unread(files.list(blocks)))
+      .filter((hash) => !wanted.has(hash)).map((hash) => join(blocks, hash))
+    const gone = new Set([...left, ...unwanted])
+    // Where the last save could not do this, an older header may come back, and it wants its blocks.
+    yield* unsaved(files.sync(folder))
     for (const path of gone) yield* unsaved(files.remove(path))
-    return gone.length
+    return gone.size
   })

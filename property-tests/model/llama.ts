@@ -66,3 +66,9 @@ export const property = <T, E>(
         { numRuns },
       )
     ))
+
+/** The same with a window on every layer but each second one. */
+export const windowed = (llama: Llama): Llama => {
+  const { theta } = llama.config
+  return { ...llama, config: { ...llama.config, window: 24, windows: { every: 2, theta } } }
+}

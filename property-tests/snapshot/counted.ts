@@ -12,19 +12,29 @@ import {
   type ShapeMismatch,
 } from "../../mod.ts"
 
+const [layers, heads, dim] = [4, 2, 16]
+
 /** Theirs. */
 export const layout: Layout = Result.getOrThrow(
-  Layout.make({ layers: 4, keyHeads: 2, keyDim: 16, blockSize: 16 }),
+  Layout.make({ layers, keyHeads: heads, keyDim: dim, blockSize: 16 }),
 )
 
-/** Their tokens. */
-export const tokens = 256
+/** Tokens that all of them begin with. */
+export const shared = 64
 
-const sizes = { layers: 4, tokens, keyHeads: 2, keyDim: 16, valueHeads: 2, valueDim: 16 }
+/** Tokens of the cache of a number: the larger the number, the longer. */
+export const tokensOf = (i: number): number => 256 + 64 * i
 
-/** Numbers that no other `i` has anywhere. */
-export const rowsOf = (i: number): Float32Array<ArrayBuffer> =>
-  Float32Array.from({ length: 4 * tokens * 2 * 16 }, (_, at) => 100_000 * i + at)
+/** Numbers that no other `i` has anywhere, but for those of the tokens that they share. */
+export const rowsOf = (i: number): Float32Array<ArrayBuffer> => {
+  const row = heads * dim
+  const count = tokensOf(i)
+  return Float32Array.from({ length: layers * count * row }, (_, at) => {
+    const [layer, token] = [Math.floor(at / row / count), Math.floor(at / row) % count]
+    const unique = (layer * 1000 + token) * row + at % row
+    return token < shared ? unique : 200_000 * (i + 1) + unique
+  })
+}
 
 /** The cache of a number, not placed yet; its keys are its values. */
 export const cacheOf = (
@@ -36,7 +46,9 @@ export const cacheOf = (
   Gpu | Scope.Scope
 > =>
   Effect.gen(function* () {
-    const keys = yield* Gpu.upload("f32", "layers tokens keyHeads keyDim", sizes, rowsOf(i))
-    const values = yield* Gpu.upload("f32", "layers tokens valueHeads valueDim", sizes, rowsOf(i))
+    const sizes = { layers, tokens: tokensOf(i), keyHeads: heads, keyDim: dim, valueHeads: heads }
+    const given = { ...sizes, valueDim: dim }
+    const keys = yield* Gpu.upload("f32", "layers tokens keyHeads keyDim", given, rowsOf(i))
+    const values = yield* Gpu.upload("f32", "layers tokens valueHeads valueDim", given, rowsOf(i))
     return yield* Effect.fromResult(KvCache.append(KvCache.empty(arena), { keys, values }))
   })
