@@ -9,8 +9,8 @@ import assert from "node:assert/strict"
 import process from "node:process"
 import { BadModelFile, InvalidArgument, UnsupportedModel } from "../../lib/errors.ts"
 
-/** Milliseconds that a case may take when it is alone. */
-const patience = 50
+/** Milliseconds that a case may take when it is alone; readers are linear in what is larger than a quarter MiB. */
+const patienceOf = (size: number): number => 50 * Math.max(1, size / 2 ** 18)
 
 /** Bytes that reading may ask for besides four times the file: what does not grow with it. */
 const small = 2 ** 17
@@ -103,7 +103,6 @@ const start = (): Started => {
 /** Milliseconds since: of the clock, or of the processor where others had it in between. */
 const since = ({ clock, processor }: Started): number => {
   const took = performance.now() - clock
-  if (took <= patience) return took
   const { user, system } = process.cpuUsage(processor)
   return Math.min(took, (user + system) / 1000)
 }
@@ -114,7 +113,7 @@ const judged = <A, E>(
   result: Result.Result<A, E>,
   { took, taken }: { readonly took: number; readonly taken: number },
 ): Outcome<A> => {
-  assert.ok(took <= patience, `${took.toFixed(0)} ms for ${size} bytes`)
+  assert.ok(took <= patienceOf(size), `${took.toFixed(0)} ms for ${size} bytes`)
   assert.ok(taken <= 4 * size + small, `${taken} bytes of arrays for a file of ${size}`)
   assert.equal(keysOf(), clean, "a prototype has changed")
   if (Result.isSuccess(result)) return Result.succeed(result.success)
@@ -129,7 +128,7 @@ export const guarded = <A, E>(size: number, run: () => Result.Result<A, E>): Out
   const taken = asked
   let took = since(first)
   // A slow case is slow again when it is alone and warm.
-  for (let again = 0; took > patience && again < 4; again++) {
+  for (let again = 0; took > patienceOf(size) && again < 4; again++) {
     const next = start()
     run()
     took = Math.min(took, since(next))
@@ -146,7 +145,7 @@ export const guardedLater = async <A, E>(
   const result = await run()
   const taken = asked
   let took = since(first)
-  for (let again = 0; took > patience && again < 4; again++) {
+  for (let again = 0; took > patienceOf(size) && again < 4; again++) {
     const next = start()
     await run()
     took = Math.min(took, since(next))

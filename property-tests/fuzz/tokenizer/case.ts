@@ -80,11 +80,13 @@ const compare = (
   const json = JSON.parse(new TextDecoder().decode(files.tokenizer))
   const known = differences.find(({ is }) => is({ vocabulary, text, json }))
   if (known !== undefined) return known
-  const said = Result.isSuccess(other) ? String(other.success) : String(other.failure)
+  const said = Result.isSuccess(other) ? `${other.success}` : String(other.failure)
+  const at = Result.isSuccess(other)
+    ? ours.success.findIndex((id, i) => id !== other.success[i])
+    : 0
+  const [mine, its] = [String(ours.success.slice(at, at + 99)), said.slice(0, 999)]
   throw new Error(
-    `the text ${JSON.stringify(text.slice(0, 300))} is ${ours.success.slice(0, 99)} here and ${
-      said.slice(0, 300)
-    } there`,
+    `the text ${JSON.stringify(text)} is, from id ${at}, ${mine} here and ${its} there`,
   )
 }
 

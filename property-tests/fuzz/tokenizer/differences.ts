@@ -37,4 +37,13 @@ export const differences: ReadonlyArray<Difference> = [
     why: "the other runs Oniguruma's expressions as JavaScript's, whose \\s lacks it",
     is: ({ vocabulary, text }) => vocabulary.pre !== undefined && text.includes("\u0085"),
   },
+  {
+    kind: "an added token past the model's embeddings",
+    right: "this reader",
+    why:
+      "the other does not know the model: the token it finds has no embedding, so here it is text",
+    is: ({ vocabulary, text, json }) =>
+      (json["added_tokens"] as ReadonlyArray<{ readonly id: number; readonly content: string }>) // it was read
+        .some(({ id, content }) => id >= vocabulary.tokens.length && text.includes(content)),
+  },
 ]
