@@ -15,12 +15,14 @@ import { read } from "./transfer.ts"
 /** What any run may fail with besides its body's own errors. */
 export type RunError = DeviceError | StaleTensor | LeaseClosed
 
-/** Submits what is recorded so far; slots in `keep` get memory of their own, owned by the scope. */
+/**
+ * Submits what is recorded so far; slots in `keep` get memory of their own, owned by the scope. Only the submit can be
+ * interrupted: between making memory and seeing to its end there is nobody who would give it back.
+ */
 const send = (
   rec: Recording.Open,
   keep: unknown,
 ): Effect.Effect<void, DeviceError | StaleTensor, Gpu | Scope.Scope> =>
-  // No interruption between making memory and saying who gives it back.
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const gpu = yield* Service

@@ -79,17 +79,20 @@ export const capture = <I extends Inputs, A, E, R>(
     const work = launchesOf(rec.work)
     const gone = staleIn(work)
     if (gone !== undefined) return yield* gone
-    const memory = Effect.suspend(() =>
-      Effect.fromResult(back(gpu, work, [Object.values(given), out, constants(work)]))
+    // Uninterruptible: nobody else would give back what was made.
+    yield* Effect.acquireRelease(
+      Effect.suspend(() =>
+        Effect.fromResult(back(gpu, work, [Object.values(given), out, constants(work)]))
+      ),
+      ({ kept, scratch }) =>
+        Effect.sync(() => {
+          for (const slot of kept) {
+            slot.stale = "its scope is closed"
+            gpu.destroy(slot.buffer!)
+          }
+          scratch.forEach(gpu.destroy)
+        }),
     )
-    yield* Effect.acquireRelease(memory, ({ kept, scratch }) =>
-      Effect.sync(() => {
-        for (const slot of kept) {
-          slot.stale = "its scope is closed"
-          gpu.destroy(slot.buffer!)
-        }
-        scratch.forEach(gpu.destroy)
-      }))
     const prepared = yield* gpu.prepare(work)
     return { given, out, prepared, handed: { slots: [] } }
   })

@@ -90,6 +90,7 @@ const make = (options: Options): Gpu.GpuShape => {
     },
     write: (buffer, data, at) => put([buffer, data], at),
     memory: (buffer) => new Uint8Array(memory(buffer)),
+    sound: () => Effect.void,
     settled: Effect.void,
     prepare: (work) => Effect.sync(() => work.map(ready)),
     submit: (work) =>

@@ -14,7 +14,7 @@ import type { Buffer } from "../tensor/Recording.ts"
 import * as Shape from "../tensor/Shape.ts"
 import type { Tensor } from "../tensor/value.ts"
 import { type Gpu, Service } from "./service.ts"
-import { reserve } from "./transfer.ts"
+import { reserve, sound } from "./transfer.ts"
 
 /** Fills `into` with stored bytes from `at` on. */
 export type Fill<E> = (into: Uint8Array<ArrayBuffer>, at: number) => Effect.Effect<void, E>
@@ -117,6 +117,7 @@ export const make: Effect.Effect<Loader, never, Gpu> = Effect.map(Service, (gpu)
         const made = yield* reserve(dtype, axes, sizes)
         const bytes = DTypes.bytes(dtype, Shape.size(made.shape))
         yield* asStored(made.slot.buffer!, fill, 0, bytes)
+        yield* sound(made.slot.buffer!)
         return made
       }),
     matrix: <const A extends string, E>(
@@ -134,6 +135,7 @@ export const make: Effect.Effect<Loader, never, Gpu> = Effect.map(Service, (gpu)
           const own = { ...sizes, [Shape.words(axes)[0]!]: one.rows }
           const part = yield* reserve(one.dtype, axes, own)
           yield* piece(part.slot.buffer!, fill, one, k)
+          yield* sound(part.slot.buffer!)
           parts.push(part)
         }
         return parts.length === 1 ? parts[0]! : { axes, shape, parts }

@@ -43,6 +43,11 @@ export interface GpuShape {
    * Undefined where only `write` reaches it.
    */
   readonly memory: (buffer: Buffer) => Uint8Array<ArrayBuffer> | undefined
+  /**
+   * Waits until the device has said whether it could make and write these: it says so later than `create` and `write`
+   * return. Succeeds on a lost device: what uses them fails with `GpuLost`.
+   */
+  readonly sound: (buffers: ReadonlyArray<Buffer>) => Effect.Effect<void, GpuFault>
   /** Waits until what was written is on the device: until then a queue holds copies of it. */
   readonly settled: Effect.Effect<void, DeviceError>
   /**

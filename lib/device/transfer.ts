@@ -8,15 +8,26 @@ import * as Shape from "../tensor/Shape.ts"
 import type { Named, Tensor } from "../tensor/value.ts"
 import { type Gpu, Service } from "./service.ts"
 
-/** A buffer that lives as long as the scope. */
-export const allocate = (bytes: number): Effect.Effect<Buffer, GpuFault, Gpu | Scope.Scope> =>
+/** A buffer that lives as long as the scope, of which the device has not said yet whether it has the memory. */
+const begin = (bytes: number): Effect.Effect<Buffer, GpuFault, Gpu | Scope.Scope> =>
   Effect.flatMap(Service, (gpu) =>
     Effect.acquireRelease(
       Effect.suspend(() => Effect.fromResult(gpu.create(bytes))),
       (buffer) => Effect.sync(() => gpu.destroy(buffer)),
     ))
 
-/** A tensor that lives as long as the scope, and whose elements are still to be written. */
+/** Waits for what the device says of a buffer. */
+export const sound = (buffer: Buffer): Effect.Effect<void, GpuFault, Gpu> =>
+  Effect.flatMap(Service, (gpu) => gpu.sound([buffer]))
+
+/** A buffer that lives as long as the scope. */
+export const allocate = (bytes: number): Effect.Effect<Buffer, GpuFault, Gpu | Scope.Scope> =>
+  Effect.tap(begin(bytes), sound)
+
+/**
+ * A tensor that lives as long as the scope, and whose elements are still to be written: `sound` says afterwards
+ * whether they were.
+ */
 export const reserve = <D extends DType, const A extends string>(
   dtype: D,
   axes: A,
@@ -24,7 +35,7 @@ export const reserve = <D extends DType, const A extends string>(
 ): Effect.Effect<Tensor<D, A>, GpuFault, Gpu | Scope.Scope> =>
   Effect.gen(function* () {
     const { shape } = Shape.of(axes, sizes)
-    const buffer = yield* allocate(DTypes.bufferBytes(dtype, Shape.size(shape)))
+    const buffer = yield* begin(DTypes.bufferBytes(dtype, Shape.size(shape)))
     const slot: Slot = { bytes: buffer.bytes, data: undefined, buffer, stale: undefined }
     yield* Effect.addFinalizer(() => Effect.sync(() => slot.stale = "its scope is closed"))
     return { dtype, axes, shape, slot }
@@ -55,6 +66,7 @@ export const upload = <D extends DType, const A extends string>(
     }
     const made = yield* reserve(dtype, axes, sizes)
     gpu.write(made.slot.buffer!, data)
+    yield* gpu.sound([made.slot.buffer!])
     return made
   })
 

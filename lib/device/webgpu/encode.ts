@@ -1,5 +1,6 @@
 /** Launches as commands of one compute pass. @module */
-import type { Dispatch } from "../../tensor/Recording.ts"
+import type { Buffer, Dispatch, Work } from "../../tensor/Recording.ts"
+import { launchesOf } from "../memory.ts"
 import type { Pipelines } from "./pipelines.ts"
 
 /** Bytes of one launch's parameters in the arena: the largest alignment of a dynamic offset. */
@@ -30,6 +31,44 @@ export const parametersOf = (work: ReadonlyArray<Dispatch>): ArrayBuffer => {
     }
   }
   return bytes
+}
+
+/** Host values that a replay begins with, and where they lie in the data of their submit. */
+export interface Upload {
+  readonly buffer: Buffer
+  readonly values: ArrayBufferView
+  readonly at: number
+  /** In whole words, as copies are. */
+  readonly size: number
+}
+
+/** Uploads of all replays, one after another behind the parameters. */
+export const uploadsOf = (work: ReadonlyArray<Work>): ReadonlyArray<Upload> => {
+  let at = stride * launchesOf(work).length
+  const all: Array<Upload> = []
+  for (const item of work) {
+    if (item._tag === "Dispatch") continue
+    for (const [buffer, values] of item.uploads) {
+      const size = Math.ceil(values.byteLength / 4) * 4
+      all.push({ buffer, values, at, size })
+      at += size
+    }
+  }
+  return all
+}
+
+/** Everything that a submit brings along: parameters, then uploads. */
+export const dataOf = (work: ReadonlyArray<Work>): Uint8Array => {
+  const parameters = new Uint8Array(parametersOf(launchesOf(work)))
+  const uploads = uploadsOf(work)
+  const last = uploads.at(-1)
+  if (last === undefined) return parameters
+  const data = new Uint8Array(last.at + last.size)
+  data.set(parameters)
+  for (const { values, at } of uploads) {
+    data.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at)
+  }
+  return data
 }
 
 /** Binds the launches' buffers; their pipelines are compiled. About 5 µs a launch, so replays keep it. */

@@ -1,5 +1,5 @@
 /** Error scopes and the device's loss, as effects. @module */
-import { Deferred, Effect, Exit } from "effect"
+import { Deferred, Effect, Result } from "effect"
 import { GpuFault, type GpuLost } from "../../errors.ts"
 
 /** A device that was opened, and the news of its loss. */
@@ -25,16 +25,60 @@ const kindOf = (error: GPUError): GpuFault["kind"] =>
     ? "internal"
     : "validation"
 
-/** Work that ends with an error when the device is lost, instead of waiting for ever. */
-export const alive = <A, E>(
-  { lost }: Opened,
-  work: Effect.Effect<A, E>,
-): Effect.Effect<A, E | GpuLost> => Effect.raceFirst(work, Deferred.await(lost))
+/** What the device says of some work, later. It never rejects. */
+export type Verdict = Promise<GpuFault | undefined>
+
+/** Work that was given to the device: what came back at once, and its verdict. */
+export interface Tried<out A> {
+  readonly made: Result.Result<A, GpuFault>
+  readonly verdict: Verdict
+}
 
 /**
  * Runs `make` inside error scopes. It is synchronous, because scopes are one stack a device: nothing of
  * another fiber may come between push and pop.
  */
+export const tried = <A>(device: GPUDevice, kernel: string, make: () => A): Tried<A> => {
+  for (const scope of scopes) device.pushErrorScope(scope)
+  let made: Tried<A>["made"]
+  try {
+    made = Result.succeed(make())
+  } catch (error) { // a binding that checks in JavaScript throws where others report
+    made = Result.fail(
+      new GpuFault({ kind: "validation", kernel, detail: (error as Error).message }),
+    )
+  }
+  const verdict = Promise.all(scopes.map(() => device.popErrorScope())).then(
+    (errors) => {
+      const error = errors.find((e) => e !== null && e !== undefined)
+      if (error) return new GpuFault({ kind: kindOf(error), kernel, detail: error.message.trim() })
+    },
+    (error) => new GpuFault({ kind: "internal", kernel, detail: String(error) }),
+  )
+  return { made, verdict }
+}
+
+/** The first fault of several verdicts, in their order. */
+export const all = (verdicts: ReadonlyArray<Verdict>): Verdict =>
+  Promise.all(verdicts).then((faults) => faults.find((fault) => fault !== undefined))
+
+/** One turn of the event loop. */
+const turn: Effect.Effect<void> = Effect.callback((resume) => {
+  const timer = setTimeout(() => resume(Effect.void), 0)
+  return Effect.sync(() => clearTimeout(timer))
+})
+
+/**
+ * Work that ends with an error when the device is lost, instead of waiting for ever. Deno tells of a loss just after
+ * what fails by it, so a fault waits a turn for the reason behind it.
+ */
+export const alive = <A, E>(
+  { lost }: Opened,
+  work: Effect.Effect<A, E>,
+): Effect.Effect<A, E | GpuLost> =>
+  Effect.raceFirst(Effect.tapError(work, () => turn), Deferred.await(lost))
+
+/** Runs `make` inside error scopes, and waits for the verdict. */
 export const guarded = <A>(
   opened: Opened,
   kernel: string,
@@ -43,24 +87,9 @@ export const guarded = <A>(
   alive(
     opened,
     Effect.callback<A, GpuFault>((resume) => {
-      const { device } = opened
-      const fault = (kind: GpuFault["kind"], detail: string) =>
-        Effect.fail(new GpuFault({ kind, kernel, detail }))
-      for (const scope of scopes) device.pushErrorScope(scope)
-      let made: Exit.Exit<A, GpuFault>
-      try {
-        made = Exit.succeed(make())
-      } catch (error) { // a binding that checks in JavaScript throws where others report
-        made = Exit.fail(
-          new GpuFault({ kind: "validation", kernel, detail: (error as Error).message }),
-        )
-      }
-      Promise.all(scopes.map(() => device.popErrorScope())).then(
-        (errors) => {
-          const error = errors.find((e) => e !== null && e !== undefined)
-          resume(error ? fault(kindOf(error), error.message.trim()) : made)
-        },
-        (error) => resume(fault("internal", String(error))),
+      const { made, verdict } = tried(opened.device, kernel, make)
+      verdict.then((fault) =>
+        resume(fault === undefined ? Effect.fromResult(made) : Effect.fail(fault))
       )
     }),
   )

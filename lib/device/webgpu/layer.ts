@@ -1,17 +1,18 @@
 /** A WebGPU device as the Gpu service. @module */
 import { Deferred, Effect, Exit, type Layer, Layer as Layers, Result, type Scope } from "effect"
-import { GpuFault, GpuLost, GpuUnavailable } from "../../errors.ts"
-import type { Buffer, Dispatch } from "../../tensor/Recording.ts"
+import { type DeviceError, GpuFault, GpuLost, GpuUnavailable } from "../../errors.ts"
+import type { Buffer, Dispatch, Work } from "../../tensor/Recording.ts"
 import { launchesOf } from "../memory.ts"
 import { type Gpu, type GpuShape, Service } from "../service.ts"
-import { bind, type Bound, parametersOf, run, stride } from "./encode.ts"
+import * as Buffers from "./buffers.ts"
+import { bind, type Bound, dataOf, parametersOf, run, stride, uploadsOf } from "./encode.ts"
 import { alive, guarded, type Opened } from "./guard.ts"
 import * as Pipelines from "./pipelines.ts"
 import * as Readback from "./readback.ts"
 
-/** GPUBufferUsage.STORAGE | COPY_SRC | COPY_DST, and UNIFORM | COPY_DST. */
+/** GPUBufferUsage.STORAGE | COPY_SRC | COPY_DST, and UNIFORM | COPY_SRC | COPY_DST. */
 const storageUsage = 0x80 | 0x4 | 0x8
-const uniformUsage = 0x40 | 0x8
+const uniformUsage = 0x40 | 0x4 | 0x8
 
 const raw = (buffer: Buffer): GPUBuffer => buffer.raw as GPUBuffer // only this layer makes them
 
@@ -35,16 +36,25 @@ export const open = (
     })
     if (adapter === null) return yield* unavailable("there is no adapter")
     const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits
-    const device = yield* Effect.acquireRelease(
-      Effect.tryPromise({
-        try: () =>
-          adapter.requestDevice({
-            requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
-          }),
-        catch: (error) => unavailable(String(error)),
-      }),
-      (device) => Effect.sync(() => device.destroy()),
+    let device: GPUDevice | undefined
+    let closed = false
+    // Before it is asked for: it may come when nobody waits for it any more.
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        closed = true
+        device?.destroy()
+      })
     )
+    device = yield* Effect.tryPromise({
+      try: async () => {
+        device = await adapter.requestDevice({
+          requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
+        })
+        if (closed) device.destroy()
+        return device
+      },
+      catch: (error) => unavailable(String(error)),
+    })
     const lost = Deferred.makeUnsafe<never, GpuLost>()
     device.lost.then(({ reason, message }) => {
       Deferred.doneUnsafe(lost, Exit.fail(new GpuLost({ reason, detail: message })))
@@ -60,35 +70,53 @@ export const open = (
 const nameOf = (launches: ReadonlyArray<Dispatch>): string =>
   launches.length === 1 ? launches[0]!.kernel.spec.name : `${launches.length} launches`
 
+/** The buffers that launches read and write. */
+function* buffersOf(launches: ReadonlyArray<Dispatch>): Generator<GPUBuffer> {
+  for (const { bindings } of launches) {
+    for (const name in bindings) yield raw(bindings[name]!.slot.buffer!)
+  }
+}
+
 const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () => void } => {
   const { device, adapter } = opened
   const pipelines = Pipelines.make(opened)
-  const readback = Readback.make(opened)
+  const memory = Buffers.make(device)
+  const readback = Readback.make(opened, memory)
   let [buffers, bytes] = [0, 0]
-  const uniforms = (size: number): GPUBuffer =>
-    device.createBuffer({ size: Math.max(stride, size), usage: uniformUsage })
-  const write = (
-    buffer: Buffer,
-    { buffer: shared, byteOffset, byteLength }: ArrayBufferView,
-    at = 0,
-  ): void => {
-    const data = shared as ArrayBuffer // nothing here makes shared memory
-    const whole = byteLength - byteLength % 4
-    // Deno 2.9 panics on a write of no bytes (its queue.rs unwraps an empty buffer's pointer).
-    if (whole > 0) device.queue.writeBuffer(raw(buffer), at, data, byteOffset, whole)
-    if (whole === byteLength) return
-    const tail = new Uint8Array(4) // the queue writes whole words
-    tail.set(new Uint8Array(data, byteOffset + whole, byteLength - whole))
-    device.queue.writeBuffer(raw(buffer), at + whole, tail)
+  /** Waits until the device has said that these could be made and were written. */
+  const heard = (buffers: Iterable<GPUBuffer>): Effect.Effect<void, DeviceError> => {
+    const verdict = memory.verdict(buffers)
+    if (verdict === undefined) return Effect.void
+    const said = Effect.flatMap(
+      Effect.promise(() => verdict),
+      (fault) => fault === undefined ? Effect.void : Effect.fail(fault),
+    )
+    return alive(opened, said)
   }
-  let arena = uniforms(64 * stride)
-  const parameters = (data: ArrayBuffer): GPUBuffer => {
-    if (data.byteLength > arena.size) {
-      arena.destroy() // work that was submitted keeps it until it has run
-      arena = uniforms(2 * data.byteLength)
+  /** Parameters and uploads of one submit, in a buffer of its own; undefined where there are none. */
+  const sent = (data: Uint8Array): Result.Result<GPUBuffer | undefined, GpuFault> => {
+    if (data.length === 0) return Result.succeed(undefined)
+    return Result.map(memory.make("parameters", data.length, uniformUsage), (buffer) => {
+      memory.write(buffer, data)
+      return buffer
+    })
+  }
+  const encode = (work: ReadonlyArray<Work>, own: GPUBuffer | undefined): void => {
+    if (work.length === 0) return
+    const launches = launchesOf(work)
+    const bound = launches.length === 0 ? [] : bind(device, pipelines, own!, launches)
+    const encoder = device.createCommandEncoder()
+    for (const { buffer, at, size } of uploadsOf(work)) {
+      encoder.copyBufferToBuffer(own!, at, raw(buffer), 0, size)
     }
-    device.queue.writeBuffer(arena, 0, data)
-    return arena
+    const pass = encoder.beginComputePass()
+    let next = 0
+    for (const item of work) {
+      if (item._tag === "Dispatch") run(pass, [bound[next++]!])
+      else run(pass, item.prepared as ReadonlyArray<Bound>)
+    }
+    pass.end()
+    device.queue.submit([encoder.finish()])
   }
   return {
     name,
@@ -102,21 +130,25 @@ const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () =
         device.limits.maxStorageBufferBindingSize,
       ),
     },
-    create: (size) => {
-      buffers++
-      bytes += size
-      return Result.succeed({
-        bytes: size,
-        raw: device.createBuffer({ size: Math.ceil(size / 4) * 4, usage: storageUsage }),
-      })
-    },
+    create: (size) =>
+      Result.map(memory.make("allocation", Math.ceil(size / 4) * 4, storageUsage), (raw) => {
+        buffers++
+        bytes += size
+        return { bytes: size, raw }
+      }),
     destroy: (buffer) => {
       buffers--
       bytes -= buffer.bytes
-      raw(buffer).destroy()
+      memory.destroy(raw(buffer))
     },
-    write,
+    write: (buffer, data, at) => memory.write(raw(buffer), data, at),
     memory: () => undefined,
+    sound: (buffers) =>
+      Effect.catchTag(
+        Effect.suspend(() => heard(buffers.map(raw))),
+        "GpuLost",
+        () => Effect.void,
+      ),
     settled: Effect.andThen(
       guarded(opened, "writes", () => device.queue.submit([])), // sends the writes that wait for a submit
       alive(
@@ -132,44 +164,42 @@ const serve = (name: Origin["device"], opened: Opened): GpuShape & { close: () =
       Effect.gen(function* () {
         yield* pipelines.ensure(work)
         const data = parametersOf(work)
-        const arena = yield* Effect.acquireRelease(
-          guarded(opened, "parameters", () => uniforms(data.byteLength)),
-          (buffer) => Effect.sync(() => buffer.destroy()),
+        const own = yield* Effect.acquireRelease(
+          Effect.suspend(() =>
+            Effect.fromResult(
+              memory.make("parameters", Math.max(stride, data.byteLength), uniformUsage),
+            )
+          ),
+          (buffer) => Effect.sync(() => memory.destroy(buffer)),
         )
-        if (data.byteLength > 0) device.queue.writeBuffer(arena, 0, data)
-        return yield* guarded(opened, nameOf(work), () => bind(device, pipelines, arena, work))
+        memory.write(own, new Uint8Array(data))
+        yield* heard([own, ...buffersOf(work)])
+        return yield* guarded(opened, nameOf(work), () => bind(device, pipelines, own, work))
       }),
     submit: (work) =>
       Effect.andThen(
         pipelines.ensure(launchesOf(work)),
-        guarded(opened, nameOf(launchesOf(work)), () => {
-          if (work.length === 0) return
-          const launches = launchesOf(work)
-          const bound = launches.length === 0
-            ? []
-            : bind(device, pipelines, parameters(parametersOf(launches)), launches)
-          const encoder = device.createCommandEncoder()
-          const pass = encoder.beginComputePass()
-          let next = 0
-          for (const item of work) {
-            if (item._tag === "Dispatch") run(pass, [bound[next++]!])
-            else {
-              for (const [buffer, values] of item.uploads) write(buffer, values)
-              run(pass, item.prepared as ReadonlyArray<Bound>)
-            }
-          }
-          pass.end()
-          device.queue.submit([encoder.finish()])
-        }),
+        Effect.acquireUseRelease(
+          Effect.suspend(() => Effect.fromResult(sent(dataOf(work)))),
+          (own) =>
+            Effect.suspend(() => {
+              const launches = launchesOf(work)
+              const used = own === undefined ? [] : [own]
+              // A launch whose places were not written would write over whatever lies there.
+              return Effect.andThen(
+                heard([...used, ...buffersOf(launches)]),
+                guarded(opened, nameOf(launches), () => encode(work, own)),
+              )
+            }),
+          // Work that was submitted keeps it until it has run.
+          (own) => Effect.sync(() => own === undefined || memory.destroy(own)),
+        ),
       ),
     tier: "registers",
     chain: { steps: 8, ahead: 1 },
     read: (buffer, size) => readback.read(raw(buffer), size),
     live: () => ({ buffers, bytes }),
-    close: () => {
-      readback.close()
-      arena.destroy()
-    },
+    close: readback.close,
   }
 }
 

@@ -7,9 +7,10 @@
  *
  * @module
  */
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { GpuFault, type GpuLost } from "../../errors.ts"
-import { alive, type Opened } from "./guard.ts"
+import type { Buffers } from "./buffers.ts"
+import { alive, all, type Opened, tried } from "./guard.ts"
 
 interface Staging {
   readonly buffer: GPUBuffer
@@ -35,56 +36,71 @@ const mapRead = 0x1
 const kept = 4
 
 /** No staging buffers yet. */
-export const make = (opened: Opened): Readback => {
+export const make = (opened: Opened, memory: Buffers): Readback => {
   const { device } = opened
   const ring: Array<Staging> = []
   let closed = false
+  const drop = (staging: Staging): void => {
+    const at = ring.indexOf(staging)
+    if (at >= 0) ring.splice(at, 1)
+    staging.buffer.destroy()
+  }
   const take = (bytes: number): Staging => {
     const found = ring.find(({ state, size }) => state === "Idle" && size >= bytes)
     if (found !== undefined) return found
-    const old = ring.findIndex(({ state }) => state === "Idle")
-    if (old >= 0 && ring.length >= kept) ring.splice(old, 1)[0]!.buffer.destroy()
+    const old = ring.find(({ state }) => state === "Idle")
+    if (old !== undefined && ring.length >= kept) drop(old)
     const size = Math.max(4096, 2 ** Math.ceil(Math.log2(bytes)))
     const made: Staging = { buffer: device.createBuffer({ size, usage }), size, state: "Idle" }
     ring.push(made)
     return made
   }
   const give = (staging: Staging): void => {
-    if (staging.state === "Mapped") staging.buffer.unmap()
+    staging.buffer.unmap()
     staging.state = "Idle"
-    if (ring.length <= kept) return
-    ring.splice(ring.indexOf(staging), 1)
-    staging.buffer.destroy()
+    if (ring.length > kept) drop(staging)
   }
+  const faultOf = (error: unknown): GpuFault =>
+    new GpuFault({ kind: "internal", kernel: "read", detail: String(error) })
   return {
     read: (from, bytes) =>
       alive(
         opened,
         Effect.callback<ArrayBuffer, GpuFault>((resume) => {
           const size = Math.ceil(bytes / 4) * 4
-          const staging = take(size)
-          staging.state = "Copying"
-          let wanted = true
-          const encoder = device.createCommandEncoder()
-          encoder.copyBufferToBuffer(from, 0, staging.buffer, 0, size)
-          device.queue.submit([encoder.finish()])
+          let staging: Staging | undefined
+          const uses = memory.verdict([from])
+          const { made, verdict } = tried(device, "read", () => {
+            staging = take(size)
+            staging.state = "Copying"
+            const encoder = device.createCommandEncoder()
+            encoder.copyBufferToBuffer(from, 0, staging.buffer, 0, size)
+            device.queue.submit([encoder.finish()])
+            return staging.buffer.mapAsync(mapRead, 0, size)
+          })
           // Touching the range before the promise has settled ends the process in Deno.
-          staging.buffer.mapAsync(mapRead, 0, size).then(
-            () => {
-              if (closed) return // Deno maps what was destroyed meanwhile
-              staging.state = "Mapped"
-              const copy = staging.buffer.getMappedRange(0, size).slice(0, bytes)
-              give(staging) // before the fiber goes on: it may close the device
-              if (wanted) resume(Effect.succeed(copy))
-            },
-            (error) => {
-              if (closed) return
-              give(staging)
-              const detail = String(error)
-              resume(Effect.fail(new GpuFault({ kind: "internal", kernel: "read", detail })))
-            },
-          )
-          return Effect.sync(() => wanted = false)
+          const mapped = Result.isFailure(made)
+            ? Promise.resolve(made.failure)
+            : made.success.then(() => undefined, faultOf)
+          const said = uses === undefined ? [verdict, mapped] : [uses, verdict, mapped]
+          const finish = (fault: GpuFault | undefined): Effect.Effect<ArrayBuffer, GpuFault> => {
+            if (fault !== undefined) return Effect.fail(fault)
+            try {
+              staging!.state = "Mapped"
+              const copy = staging!.buffer.getMappedRange(0, size).slice(0, bytes)
+              give(staging!) // before the fiber goes on: it may close the device
+              return Effect.succeed(copy)
+            } catch (error) { // there is no memory for the copy, say
+              return Effect.fail(faultOf(error))
+            }
+          }
+          all(said).then((fault) => {
+            if (closed) return // Deno maps what was destroyed meanwhile
+            const ended = finish(fault)
+            // What failed once may be no buffer at all: it would fail for ever.
+            if (staging !== undefined && staging.state !== "Idle") drop(staging)
+            resume(ended)
+          })
         }),
       ),
     close: () => {
