@@ -38,6 +38,13 @@ const project = (name: string, files: Readonly<Record<string, string>>): string 
 const manifest = JSON.stringify({ name: "try", private: true, type: "module" })
 const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 
+/** The laws on the packed caches: they need fast-check beside the package. */
+const lawful = `import { check, kvasir } from "@kvasir/kvasir/testing"
+console.log((await check(kvasir, { runs: 10 })).length)
+`
+const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+const fastCheck = `fast-check@${devDependencies["fast-check"]}`
+
 /** The npm tarball; made once. */
 const tarball = (): string => {
   const made = join(place, "made")
@@ -48,22 +55,26 @@ let packed: string | undefined
 
 test("the npm tarball runs and type-checks in an empty Node project", { skip, timeout }, () => {
   packed ??= tarball()
-  const folder = project("node", { "package.json": manifest, "main.mjs": named, "main.ts": named })
+  const files = { "main.mjs": named, "main.ts": named, "laws.mjs": lawful, "laws.ts": lawful }
+  const folder = project("node", { "package.json": manifest, ...files })
   const install = ["install", "--no-audit", "--no-fund", "--silent", "--omit=peer"]
-  sh(folder, "npm", ...install, packed, "typescript@6.0.3", "@types/node@24")
+  sh(folder, "npm", ...install, packed, fastCheck, "typescript@6.0.3", "@types/node@24")
   assert.equal(sh(folder, "node", "main.mjs"), output)
   const strict = ["--strict", "--skipLibCheck", "--module", "nodenext", "--target", "es2023"]
-  sh(folder, "npx", "tsc", "--noEmit", ...strict, "--types", "node", "main.ts")
+  sh(folder, "npx", "tsc", "--noEmit", ...strict, "--types", "node", "main.ts", "laws.ts")
+  assert.equal(sh(folder, "node", "laws.mjs"), "10\n")
   const said = sh(folder, "npx", "kvasir", "generate", "In the beginning", "--temperature", "0")
   assert.ok(said.startsWith(" of the world, and the Lord Jesus Christ."))
 })
 
 test("the npm tarball runs in an empty Bun project", { skip, timeout }, () => {
   packed ??= tarball()
-  const folder = project("bun", { "package.json": manifest, "main.ts": named })
+  const files = { "main.ts": named, "laws.ts": lawful }
+  const folder = project("bun", { "package.json": manifest, ...files })
   const bun = ["-y", "bun@1.4.5"]
-  sh(folder, "npx", ...bun, "add", "--silent", "--omit=peer", packed)
+  sh(folder, "npx", ...bun, "add", "--silent", "--omit=peer", packed, fastCheck)
   assert.equal(sh(folder, "npx", ...bun, "main.ts"), output)
+  assert.equal(sh(folder, "npx", ...bun, "laws.ts"), "10\n")
 })
 
 test("the files that deno publish lists run and type-check in an empty Deno project", {
@@ -72,9 +83,12 @@ test("the files that deno publish lists run and type-check in an empty Deno proj
 }, () => {
   const folder = project("deno", {
     "main.ts": named,
+    "laws.ts": lawful,
     "deno.json": JSON.stringify({
       imports: {
         "@kvasir/kvasir": "./kvasir/mod.ts",
+        "@kvasir/kvasir/testing": "./kvasir/testing/mod.ts",
+        "fast-check": `npm:${fastCheck}`,
         ...Object.fromEntries(
           Object.entries(dependencies).flatMap(([name, version]) => [
             [name, `npm:${name}@${version}`],
@@ -98,6 +112,7 @@ test("the files that deno publish lists run and type-check in an empty Deno proj
     mkdirSync(dirname(to), { recursive: true })
     cpSync(file, to)
   }
-  sh(folder, process.execPath, "check", "main.ts")
+  sh(folder, process.execPath, "check", "main.ts", "laws.ts")
+  assert.equal(sh(folder, process.execPath, "run", "-A", "laws.ts"), "10\n")
   assert.equal(sh(folder, process.execPath, "run", "-A", "main.ts"), output)
 })

@@ -33,7 +33,7 @@ const deno = (...args: ReadonlyArray<string>): Outcome => {
 const entries: ReadonlyArray<string> = Object.values(manifest.exports)
 
 const published = (): string => {
-  const inside = ["lib", "kernels"].flatMap((folder) =>
+  const inside = ["lib", "kernels", "testing"].flatMap((folder) =>
     readdirSync(folder, { encoding: "utf8", recursive: true }).map((file) => `${folder}/${file}`)
   )
   const sources = [...entries, ...inside].filter((file) => file.endsWith(".ts"))
@@ -73,7 +73,7 @@ const gates: ReadonlyArray<readonly [name: string, run: () => Outcome]> = [
   ["lint", () => deno("lint")],
   ["types", () => deno("check")],
   ["docs", docs],
-  ["examples", () => deno("test", "--doc", "-A", "mod.ts", "lib", "kernels")],
+  ["examples", () => deno("test", "--doc", "-A", "mod.ts", "lib", "kernels", "testing")],
   ["publish", () => deno("publish", "--dry-run", "--allow-dirty")],
   ["tests", tests],
 ]

@@ -84,7 +84,10 @@ const manifest = {
   type: "module",
   sideEffects: false,
   engines: { node: ">=20" },
-  exports: { ".": { types: "./mod.d.ts", default: "./mod.js" } },
+  exports: {
+    ".": { types: "./mod.d.ts", default: "./mod.js" },
+    "./testing": { types: "./testing/mod.d.ts", default: "./testing/mod.js" },
+  },
   bin: { kvasir: `./${bin}` },
   dependencies,
   peerDependencies,

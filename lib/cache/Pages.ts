@@ -15,6 +15,7 @@ import type { Tensor } from "../tensor/value.ts"
 import type { Arena } from "./Arena.ts"
 import { during, type Flight, type Needs } from "./Flight.ts"
 import { type Gathered, gatherTo, type Piece } from "./gather.ts"
+import { grouped } from "./grouped.ts"
 import { type RealizeError, realizeIn } from "./Realize.ts"
 import { type AnyRows, empty, type KvCache } from "./value.ts"
 import { tokensOf, type WriteError, writeRuns } from "./write.ts"
@@ -134,7 +135,7 @@ export const write = (
     }
     // Of no runs, the rows are checked all the same.
     yield* writeRuns(empty(self.arena), rows, [])
-    const byPage = Map.groupBy(yield* ordered(runs), ({ page }) => page)
+    const byPage = grouped(yield* ordered(runs), ({ page }) => page)
     let { written } = self
     for (const [page, its] of byPage) {
       const placed = its.map(({ offset, from, count }) => ({ at: offset, from, count }))

@@ -1,6 +1,7 @@
 /** Bytes back to rows on a device. @module */
 import { Effect } from "effect"
 import type { Arena } from "../cache/Arena.ts"
+import { grouped } from "../cache/grouped.ts"
 import * as KvCache from "../cache/KvCache.ts"
 import * as Lease from "../cache/Lease.ts"
 import type { Snapshot } from "../cache/snapshot/container.ts"
@@ -49,7 +50,7 @@ const refused = (
 /** Blocks that end at the same position, in order of positions. */
 const columns = (snapshot: Snapshot) => {
   const numbered = cut(snapshot.header).flatMap((row) => row.map((block, i) => ({ block, i })))
-  return [...Map.groupBy(numbered, ({ block }) => block.to)].sort(([a], [b]) => a - b)
+  return [...grouped(numbered, ({ block }) => block.to)].sort(([a], [b]) => a - b)
 }
 
 /**

@@ -7,8 +7,8 @@
 import fc from "fast-check"
 import { type Attention, type Layout, Window } from "../../mod.ts"
 import type { Queries } from "../models/shelf.ts"
-import { element } from "../models/storage.ts"
-import { capacity, layout } from "./layouts.ts"
+import { element } from "../../testing/world/storage.ts"
+import { capacity, layout } from "../../testing/world/configs.ts"
 
 /** One sequence of a batch. */
 export interface Sequence {
@@ -88,7 +88,10 @@ export const layouts: fc.Arbitrary<ReadonlyArray<Layout.Options>> = layout.map((
 
 /** Queries of tokens, one row of them for each row number. */
 export const queries = (
-  { keyHeads, valueHeads = keyHeads, keyDim }: Layout.Options,
+  { keyHeads, valueHeads = keyHeads, keyDim }: Pick<
+    Layout.Options,
+    "keyHeads" | "valueHeads" | "keyDim"
+  >,
   share: number,
 ): Queries => {
   const numQHeads = keyHeads * valueHeads * share

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { Effect, Fiber, Result, Stream } from "effect"
 import { Arena, Attention, Gpu, KvCache, Layout, Lease, Llama, Program, Tensor } from "../../mod.ts"
-import { dequantised, quantised } from "../models/int8.ts"
+import { dequantised, quantised } from "../../testing/world/int8.ts"
 import { everywhere } from "./everywhere.ts"
 
 const wave = (n: number, seed: number): Float32Array =>

@@ -6,7 +6,7 @@ import { arrows, type Import, reached, sources, text } from "./tree.ts"
 const leaves = ["kernels/", "lib/errors.ts"]
 const cache = [...leaves, "lib/tensor/", "lib/cache/"]
 const model = [...cache, "lib/attention/", "lib/model/"]
-const inside = ["mod.ts", "lib/", "kernels/", "property-tests/"]
+const inside = ["mod.ts", "lib/", "kernels/", "testing/", "property-tests/"]
 
 /** The model's files that meet the device. */
 const loaders = [
@@ -43,16 +43,17 @@ const rooms: ReadonlyArray<
   { from: ["lib/model/"], to: model },
   { from: ["lib/cli/"], to: ["lib/", "kernels/"] },
   { from: ["mod.ts"], to: ["lib/", "kernels/"] },
-  { from: ["examples/"], to: ["mod.ts", "examples/"] },
+  { from: ["testing/"], to: ["mod.ts", "testing/"] },
+  { from: ["examples/"], to: ["mod.ts", "testing/mod.ts", "examples/"] },
   { from: ["bench/"], to: ["mod.ts", "bench/", "property-tests/"] },
-  { from: ["property-tests/laws/"], to: ["mod.ts", "property-tests/"] },
+  { from: ["property-tests/laws/"], to: ["mod.ts", "testing/", "property-tests/"] },
   { from: ["property-tests/house/"], to: [...inside, "tools/"] },
   { from: ["property-tests/"], to: inside },
   { from: ["tools/"], to: [...inside, "tools/", "deno.json"] },
 ]
 
 /** What a user of the package gets: sources, and the packages they may name. */
-const published = (file: string): boolean => /^(mod\.ts|lib\/|kernels\/)/.test(file)
+const published = (file: string): boolean => /^(mod\.ts|lib\/|kernels\/|testing\/)/.test(file)
 const manifest: { readonly [field: string]: { readonly [name: string]: string } } = JSON.parse(
   text("package.json"),
 )

@@ -42,6 +42,24 @@ test("text of sources silences no type error", () => {
   assert.deepEqual(hits(sources, word("\\bas an", "y\\b"), code), [])
 })
 
+// The package promises to run on Node 20; Deno and Bun have more.
+test("text of the package calls nothing that Node 20 lacks", () => {
+  const published = sources.filter((file) => /^(mod\.ts|lib\/|kernels\/|testing\/)/.test(file))
+  const newer = [
+    ...[
+      "\\b(Map|Object)\\.groupBy\\b",
+      "\\bArray\\.fromAsync\\b",
+      "\\bPromise\\.(withResolvers|try)\\b",
+    ],
+    ...["\\.(union|difference|intersection|isSubsetOf|isSupersetOf|isDisjointFrom)\\("],
+    ...[
+      "\\.(entries|keys|values)\\(\\)\\.(map|filter|some|every|find|flatMap|reduce|take|drop|toArray)\\(",
+    ],
+    ...["\\bRegExp\\.escape\\b", "\\bimport\\.meta\\.(dirname|filename)\\b", "\\bFloat16Array\\b"],
+  ]
+  assert.deepEqual(hits(published, new RegExp(newer.join("|")), code), [])
+})
+
 // `{ skip: reason }` is the one form both runtimes count as skipped: Deno counts a skip called inside a
 // test as a pass, and what runs alone hides the rest.
 test("text of tests skips only by option, with a reason", () => {

@@ -4,7 +4,7 @@ import { test } from "node:test"
 import fc from "fast-check"
 import { append } from "../../kernels/append.ts"
 import { gather } from "../../kernels/gather.ts"
-import * as int8 from "../models/int8.ts"
+import * as int8 from "../../testing/world/int8.ts"
 import { property, type Runner, runners } from "./harness.ts"
 
 const dim = 7

@@ -1,6 +1,6 @@
 /** Rows of keys and values as each pool stores them, by the letter of the format. @module */
 import type { Pool } from "../../kernels/pool.ts"
-import * as int8 from "../models/int8.ts"
+import * as int8 from "../../testing/world/int8.ts"
 import { decoded, halves } from "./values.ts"
 
 /** A pool's elements, or those of a row. */

@@ -7,8 +7,8 @@ import { Attention, KvCache, Recording, Window } from "../../mod.ts"
 import { runs } from "../arbitraries/runs.ts"
 import { watch } from "../models/counting.ts"
 import { type Play, play } from "../models/play.ts"
-import type { Value } from "../models/readings.ts"
-import type { Guard } from "../models/world.ts"
+import type { Value } from "../../testing/world/readings.ts"
+import type { Guard } from "../../testing/world/world.ts"
 
 const long = { timeout: 60_000 }
 

@@ -5,8 +5,8 @@ import { test } from "node:test"
 import { Attention, Gpu, KvCache, type Layout, Lease, Program, Recording } from "../../mod.ts"
 import { type Act, play } from "../models/play.ts"
 import { fails, refused } from "../models/refusals.ts"
-import { record } from "../models/storage.ts"
-import * as World from "../models/world.ts"
+import { record } from "../../testing/world/storage.ts"
+import * as World from "../../testing/world/world.ts"
 
 const two = {
   layers: 2,

@@ -4,13 +4,13 @@ import fc from "fast-check"
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { Arena, Gpu, KvCache, Layout, Program } from "../../mod.ts"
-import { layout } from "../arbitraries/layouts.ts"
+import { layout } from "../../testing/world/configs.ts"
 import { runs } from "../arbitraries/runs.ts"
 import { play } from "../models/play.ts"
 import { refused } from "../models/refusals.ts"
 import * as Shelf from "../models/shelf.ts"
-import { record } from "../models/storage.ts"
-import * as World from "../models/world.ts"
+import { record } from "../../testing/world/storage.ts"
+import * as World from "../../testing/world/world.ts"
 
 const given = fc.record({
   layout: layout.map((drawn) => ({ ...drawn, dtype: "int8" as const })),

@@ -12,10 +12,10 @@ import {
   Recording,
   Window,
 } from "../../mod.ts"
-import { capacity, layout } from "../arbitraries/layouts.ts"
+import { capacity, layout } from "../../testing/world/configs.ts"
 import { queries } from "../arbitraries/readings.ts"
 import { runs } from "../arbitraries/runs.ts"
-import { near, rounding } from "../models/readings.ts"
+import { near, rounding } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
 
 const long = { timeout: 120_000 }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { Attention, KvCache, Recording } from "../../mod.ts"
 import { play } from "../models/play.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 
 const realize = (...values: ReadonlyArray<{ readonly cache: KvCache }>) =>
   KvCache.realize(values.map(({ cache }) => cache))

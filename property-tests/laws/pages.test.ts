@@ -4,11 +4,11 @@ import fc from "fast-check"
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { Attention, Gpu, KvCache, Pages, Program, Recording } from "../../mod.ts"
-import { layout } from "../arbitraries/layouts.ts"
+import { layout } from "../../testing/world/configs.ts"
 import { queries } from "../arbitraries/readings.ts"
-import { near, rounding, rowsOf } from "../models/readings.ts"
+import { near, rounding, rowsOf } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 
 const numPages = 5
 

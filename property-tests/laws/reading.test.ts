@@ -4,7 +4,7 @@ import fc from "fast-check"
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { Attention, KvCache, type Layout, Lease, Window } from "../../mod.ts"
-import { layout } from "../arbitraries/layouts.ts"
+import { layout } from "../../testing/world/configs.ts"
 import {
   layouts,
   queries,
@@ -13,7 +13,7 @@ import {
   type Sequence,
 } from "../arbitraries/readings.ts"
 import { runs } from "../arbitraries/runs.ts"
-import { near, rounding, rowsOf } from "../models/readings.ts"
+import { near, rounding, rowsOf } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
 
 const long = { timeout: 120_000 }
@@ -182,8 +182,8 @@ test(
   () => {
     fc.assert(
       fc.property(layout, question(3), (layout, question) => {
-        const [one, other] = [+1, -1].map((sign) => {
-          const shelf = Shelf.make(layout, sign)
+        const [one, other] = (["nan", "low"] as const).map((poison) => {
+          const shelf = Shelf.make(layout, poison)
           const caches = question.sequences.map(({ ids }) => Shelf.cacheOf(shelf, ids))
           const made = question.sequences.map(({ ids }) => ids.slice(0, 24 - ids.length))
           const q = queries(layout, question.share)

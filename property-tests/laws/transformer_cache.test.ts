@@ -15,7 +15,7 @@ import {
 } from "../../mod.ts"
 import { queries } from "../arbitraries/readings.ts"
 import { detail, program, sequenceLength, sizes } from "../arbitraries/transformer.ts"
-import { near, rounding, rowsOf } from "../models/readings.ts"
+import { near, rounding, rowsOf } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
 import {
   fresh,
@@ -25,7 +25,7 @@ import {
   upload,
   windowOf,
 } from "../models/transformer_play.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 
 const sees = (one: AttnMaskDetail | undefined): Attention.DenseOptions => {
   const last = one?.maskType === "FULL" ? undefined : one?.size

@@ -14,9 +14,9 @@ import {
   sizes,
   type Step,
 } from "../arbitraries/views.ts"
-import { near, rounding, rowsOf } from "../models/readings.ts"
+import { near, rounding, rowsOf } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
-import { kinds } from "../models/storage.ts"
+import { kinds } from "../../testing/world/storage.ts"
 import { batching } from "../models/views/batching.ts"
 import { caches } from "../models/views/caches.ts"
 import { paged } from "../models/views/paged.ts"

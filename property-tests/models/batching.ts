@@ -13,9 +13,9 @@ import {
   Recording,
   type Tensor,
 } from "../../mod.ts"
-import { near } from "./readings.ts"
+import { near } from "../../testing/world/readings.ts"
 import * as Shelf from "./shelf.ts"
-import { element, pack } from "./storage.ts"
+import { element, pack } from "../../testing/world/storage.ts"
 
 /** A batch. */
 export type Made = Collection.ContinuousBatchingKvCacheCollection

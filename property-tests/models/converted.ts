@@ -1,10 +1,10 @@
 /** Values on a shelf that are converted into each other. @module */
 import { Effect, Result, Scope } from "effect"
 import { Arena, Gpu, type Gpu as Device, KvCache, Layout, Lease, Program } from "../../mod.ts"
-import { near, rowsOf } from "./readings.ts"
+import { near, rowsOf } from "../../testing/world/readings.ts"
 import * as Shelf from "./shelf.ts"
-import { kinds } from "./storage.ts"
-import * as World from "./world.ts"
+import { kinds } from "../../testing/world/storage.ts"
+import * as World from "../../testing/world/world.ts"
 
 /** Both halves. */
 export interface Halves {

@@ -14,7 +14,7 @@ import {
   Window,
 } from "../../mod.ts"
 import * as Shelf from "./shelf.ts"
-import { element, pack } from "./storage.ts"
+import { element, pack } from "../../testing/world/storage.ts"
 
 /** Pages by number, and rows of a batch over some of them. */
 export interface Problem {

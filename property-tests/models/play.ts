@@ -15,9 +15,9 @@ import {
   Program,
   type Recording,
 } from "../../mod.ts"
-import { isAppend } from "./device.ts"
-import { attend, gather, read, type Value, verify } from "./readings.ts"
-import * as World from "./world.ts"
+import { isAppend } from "../../testing/world/device.ts"
+import { attend, gather, read, type Value, verify } from "../../testing/world/readings.ts"
+import * as World from "../../testing/world/world.ts"
 
 /** An effect on caches. */
 export type Act<A> = Effect.Effect<
@@ -177,7 +177,8 @@ export const play = (
           (readings) =>
             Effect.forEach(
               readings,
-              (reading) => Effect.map(Gpu.read(reading.tensor), (got) => verify(reading, got)),
+              (reading) =>
+                Effect.map(Gpu.read(reading.tensor), (got) => verify(world, reading, got)),
             ),
         ),
       )

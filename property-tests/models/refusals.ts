@@ -2,7 +2,7 @@
 import { Result } from "effect"
 import assert from "node:assert/strict"
 import type { Act, Play } from "./play.ts"
-import * as World from "./world.ts"
+import * as World from "../../testing/world/world.ts"
 
 /** The tag that goes with the verb of a message. */
 const tags: { readonly [verb: string]: string } = {

@@ -6,23 +6,23 @@
  */
 import { Effect, Result, Scope } from "effect"
 import { Attention, Gpu, KvCache, type Layout, Lease, Program, Recording } from "../../mod.ts"
-import { inOneTick } from "./device.ts"
-import { givenRow, poisonUnseen } from "./storage.ts"
-import * as World from "./world.ts"
+import { inOneTick } from "../../testing/world/device.ts"
+import { givenRow, type Poison, poisonUnseen } from "../../testing/world/storage.ts"
+import * as World from "../../testing/world/world.ts"
 
 /** An arena that never runs out of blocks, and one lease. */
 export interface Shelf {
   readonly world: World.World
   readonly guard: World.Guard
-  /** Sign of the poison in memory that nobody sees. */
-  readonly sign: number
+  /** What stands in memory that nobody sees. */
+  readonly poison: Poison
 }
 
 /** A new one. */
-export const make = (layout: Layout.Options, sign = 1): Shelf => {
-  const world = World.make({ layout, numBlocks: (layout.groups ?? [0]).map(() => 200) })
+export const make = (layout: Layout.Options, poison: Poison = "nan"): Shelf => {
+  const world = World.make({ layout, numBlocks: (layout.groups ?? [0]).map(() => 200), poison })
   world.device.gated = false
-  return { world, guard: World.open(world), sign }
+  return { world, guard: World.open(world), poison }
 }
 
 /** Ends it; nothing may be left. */
@@ -30,10 +30,10 @@ export const end = ({ world }: Shelf): void => World.end(world)
 
 /** Runs an effect under the shelf's lease, in this tick, after everything unseen was poisoned again. */
 export const run = <A, E>(
-  { world, guard, sign }: Shelf,
+  { world, guard, poison }: Shelf,
   effect: Effect.Effect<A, E, Gpu | Lease | Scope.Scope>,
 ): A => {
-  poisonUnseen(world.arena, sign)
+  poisonUnseen(world.arena, world.places, world.memory!, poison)
   return Effect.runSync(
     Effect.scoped(Lease.under(guard.owner)(effect)).pipe(
       Effect.provideContext(world.context),

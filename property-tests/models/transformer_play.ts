@@ -11,7 +11,7 @@ import {
 } from "../../mod.ts"
 import { type Op, sequenceLength, type Step } from "../arbitraries/transformer.ts"
 import * as Shelf from "./shelf.ts"
-import * as World from "./world.ts"
+import * as World from "../../testing/world/world.ts"
 
 /** One row of one layer: row numbers by position, and the first that is still kept. */
 export interface Row {

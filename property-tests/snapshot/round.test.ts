@@ -6,7 +6,7 @@ import { test } from "node:test"
 import { Arena, BadSnapshot, Gpu, KvCache, Layout, Lease, Program, Snapshot } from "../../mod.ts"
 import { runs } from "../arbitraries/runs.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 import { bytesOf, cacheOf, cases, tight } from "./shelves.ts"
 
 test("Snapshot.restore() gives every bit that each group sees, in any blocks and placement", () => {

@@ -2,9 +2,9 @@
 import { Effect, Result } from "effect"
 import fc from "fast-check"
 import { KvCache, type Layout, Snapshot } from "../../mod.ts"
-import { layout } from "../arbitraries/layouts.ts"
+import { layout } from "../../testing/world/configs.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 
 /** A history, how its layers see it, and how it is stored and restored. */
 export interface Case {
@@ -25,10 +25,10 @@ const isEven = ({ keyHeads, valueHeads = keyHeads, keyDim, valueDim = keyDim }: 
 export const cases: fc.Arbitrary<Case> = fc.record({
   drawn: layout,
   windows: fc.array(fc.option(fc.integer({ min: 1, max: 20 }), { nil: undefined }), {
-    minLength: 2,
-    maxLength: 2,
+    minLength: 3,
+    maxLength: 3,
   }),
-  fractions: fc.array(fc.constantFrom(0, 0, 0.3, 0.7, 1), { minLength: 2, maxLength: 2 }),
+  fractions: fc.array(fc.constantFrom(0, 0, 0.3, 0.7, 1), { minLength: 3, maxLength: 3 }),
   ids: fc.array(fc.nat(1000), { maxLength: 24 }),
   cuts: fc.array(fc.integer({ min: 1, max: 23 }), { maxLength: 3 }),
   blockSize: fc.constantFrom(1, 2, 3, 5, 16, 24),
@@ -64,7 +64,7 @@ export const tight = ({ other, ids, starts }: Case, spare = 0): Shelf.Shelf => {
   })
   const world = World.make({ layout: other, numBlocks })
   world.device.gated = false
-  return { world, guard: World.open(world), sign: 1 }
+  return { world, guard: World.open(world), poison: "nan" }
 }
 
 /** A snapshot of a cache as bytes. */

@@ -14,8 +14,8 @@ import {
   Tensor,
 } from "../../mod.ts"
 import { everywhere } from "../device/everywhere.ts"
-import { near } from "../models/readings.ts"
-import { pack } from "../models/storage.ts"
+import { near } from "../../testing/world/readings.ts"
+import { pack } from "../../testing/world/storage.ts"
 import { half, kinds, layoutOf, plain, rowsOf, tokens, viewOf } from "../models/batching.ts"
 
 const storages = [false, true].flatMap((isMla) =>

@@ -13,7 +13,7 @@ import {
   UnknownSequence,
 } from "../../mod.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 import { plain, rowsOf, start, tokens, viewOf } from "../models/batching.ts"
 
 test("a collection refuses what it cannot do, and leaves everything as it was", () => {

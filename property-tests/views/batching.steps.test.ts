@@ -14,7 +14,7 @@ import {
   Program,
   Recording,
 } from "../../mod.ts"
-import { near } from "../models/readings.ts"
+import { near } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
 import { half, plain, rowsOf, start, tokenOf, tokens, verify, viewOf } from "../models/batching.ts"
 

@@ -14,9 +14,9 @@ import {
   Recording,
   Window,
 } from "../../mod.ts"
-import { near, rounding } from "../models/readings.ts"
+import { near, rounding } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
-import { element } from "../models/storage.ts"
+import { element } from "../../testing/world/storage.ts"
 import {
   half,
   kinds,

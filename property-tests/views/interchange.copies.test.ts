@@ -13,9 +13,9 @@ import {
   Program,
   Tensor,
 } from "../../mod.ts"
-import { near, rowsOf } from "../models/readings.ts"
+import { near, rowsOf } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 import { appended, free, holds, read, second, under } from "../models/converted.ts"
 
 test("Interchange copies into another arena, of other blocks, placement or storage, and says so", async () => {

@@ -4,9 +4,9 @@ import fc from "fast-check"
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { Gpu, Interchange, KvCache, Lease, Pages, Program } from "../../mod.ts"
-import { layout } from "../arbitraries/layouts.ts"
+import { layout } from "../../testing/world/configs.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 import { appended, free, holds, read } from "../models/converted.ts"
 
 test("Interchange shares blocks in one arena, and what is added to either side stays on it", () => {

@@ -18,7 +18,7 @@ import {
 } from "../../mod.ts"
 import { appended, free, type Halves, holds, read, second } from "../models/converted.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 
 const capacity = 8
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { PageAttention, Program, Recording } from "../../mod.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 import { both, one, optionsOf, shelfOf, tensorOf } from "../models/paged.ts"
 
 test("pageAttention() refuses what it cannot do, and leaves pages as they were", () => {

@@ -5,7 +5,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { PageAttention, Pages, Recording } from "../../mod.ts"
 import { everywhere } from "../device/everywhere.ts"
-import { near } from "../models/readings.ts"
+import { near } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
 import {
   both,

@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { Arena, Gpu, Layout, Lease, Pages, PageUtilities, Program, Recording } from "../../mod.ts"
 import { floats } from "../kernels/values.ts"
-import { near } from "../models/readings.ts"
+import { near } from "../../testing/world/readings.ts"
 import { axes, dense, poolOf } from "./combined.ts"
 import { refuses } from "./refused.ts"
 

@@ -6,7 +6,7 @@ import { Gpu, Lease, Pages, PageUtilities, Program, Recording, Tensor } from "..
 import { bf16, bf16OfBits, bitsOf, f16, f16OfBits } from "../../kernels/half.ts"
 import { everywhere } from "../device/everywhere.ts"
 import { floats } from "../kernels/values.ts"
-import { near } from "../models/readings.ts"
+import { near } from "../../testing/world/readings.ts"
 import { axes, dense, poolOf } from "./combined.ts"
 
 /** A pool, and slices that may be written to it. */

@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { KvCache, type Layout, PagedKvCache, Pages, Recording } from "../../mod.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 import { keysOf, shelfOf, sizes } from "./paged.ts"
 import { refuses, type Tag } from "./refused.ts"
 

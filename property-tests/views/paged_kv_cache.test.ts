@@ -5,9 +5,9 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { Attention, Gpu, PagedKvCache, Program, Recording, Tensor, Window } from "../../mod.ts"
 import { queries } from "../arbitraries/readings.ts"
-import { near, rounding, rowsOf } from "../models/readings.ts"
+import { near, rounding, rowsOf } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 
 const [numBlocks, batchSize, maxBlocksPerSeq] = [7, 3, 4]
 

@@ -18,7 +18,7 @@ import {
 } from "../../mod.ts"
 import { everywhere } from "../device/everywhere.ts"
 import { floats } from "../kernels/values.ts"
-import { near } from "../models/readings.ts"
+import { near } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
 import { emptyOf, rows, shelfOf } from "./paged.ts"
 import { refuses } from "./refused.ts"

@@ -11,7 +11,7 @@ import {
   TransformerCacheView,
 } from "../../mod.ts"
 import { everywhere } from "../device/everywhere.ts"
-import { near } from "../models/readings.ts"
+import { near } from "../../testing/world/readings.ts"
 import { some } from "../models/transformer.ts"
 
 const metadata = Result.getOrThrow(TransformerCacheMetaData.create({

@@ -10,7 +10,7 @@ import {
   TransformerCache,
   TransformerCacheView,
 } from "../../mod.ts"
-import { near } from "../models/readings.ts"
+import { near } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
 import { cacheOn, filled, metadataOf, picture, shelfOf, some } from "../models/transformer.ts"
 

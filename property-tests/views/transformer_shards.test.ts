@@ -17,7 +17,7 @@ import {
   Window,
 } from "../../mod.ts"
 import { everywhere } from "../device/everywhere.ts"
-import { near } from "../models/readings.ts"
+import { near } from "../../testing/world/readings.ts"
 import { cacheOn, filled, metadataOf, refuses, shelfOf, some } from "../models/transformer.ts"
 import * as Shelf from "../models/shelf.ts"
 

@@ -12,7 +12,7 @@ import {
 import { batch, capacity } from "../../arbitraries/views.ts"
 import { viewOf } from "../batching.ts"
 import * as Shelf from "../shelf.ts"
-import * as World from "../world.ts"
+import * as World from "../../../testing/world/world.ts"
 import { attends, layoutOf, optionsOf, type Player, queriesOf, read, type Stage } from "./player.ts"
 
 type Made = Collection.ContinuousBatchingKvCacheCollection

@@ -2,7 +2,7 @@
 import { Result } from "effect"
 import { Attention, KvCache, Program } from "../../../mod.ts"
 import * as Shelf from "../shelf.ts"
-import * as World from "../world.ts"
+import * as World from "../../../testing/world/world.ts"
 import { batch } from "../../arbitraries/views.ts"
 import { attends, layoutOf, optionsOf, type Player, queriesOf, whole } from "./player.ts"
 

@@ -3,7 +3,7 @@ import { Effect, Result } from "effect"
 import { Interchange, type KvCache, PagedKvCache, Program, Tensor } from "../../../mod.ts"
 import { batch, capacity } from "../../arbitraries/views.ts"
 import * as Shelf from "../shelf.ts"
-import * as World from "../world.ts"
+import * as World from "../../../testing/world/world.ts"
 import {
   attends,
   layoutOf,

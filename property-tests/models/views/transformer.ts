@@ -11,7 +11,7 @@ import {
 } from "../../../mod.ts"
 import { batch, capacity, type Model } from "../../arbitraries/views.ts"
 import * as Shelf from "../shelf.ts"
-import * as World from "../world.ts"
+import * as World from "../../../testing/world/world.ts"
 import {
   type Asked,
   type Asking,

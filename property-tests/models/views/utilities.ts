@@ -12,7 +12,7 @@ import {
 } from "../../../mod.ts"
 import { batch, capacity, type Model } from "../../arbitraries/views.ts"
 import * as Shelf from "../shelf.ts"
-import { givenRow, pack } from "../storage.ts"
+import { givenRow, pack } from "../../../testing/world/storage.ts"
 import {
   type Asked,
   attends,

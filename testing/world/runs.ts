@@ -4,45 +4,27 @@
  *
  * @module
  */
-import { Data, Effect, type Fiber, Scope } from "effect"
+import { Effect, type Fiber, Scope } from "effect"
 import assert from "node:assert/strict"
-import { Gpu, KvCache, Lease, Program } from "../../mod.ts"
-import type { Fault } from "./device.ts"
+import { type Attention, Gpu, KvCache, Lease, Program, type Recording } from "../../mod.ts"
+import type { Snapshot } from "../../mod.ts"
+import type { Act, Effect as Effectful } from "../acts.ts"
 import { attend, gather, read, type Reading, type Value, verify } from "./readings.ts"
 import { record } from "./storage.ts"
 import * as World from "./world.ts"
 
-/** One row of a step. */
-export interface StepRow {
-  readonly value: number
-  readonly count: number
-  readonly kept: number
-}
-
-/** An effect on caches. Values are counted back from the newest, those of this run included. */
-export type Act =
-  | { readonly kind: "realize"; readonly values: ReadonlyArray<number> }
-  | { readonly kind: "gather"; readonly value: number }
-  | { readonly kind: "read"; readonly value: number; readonly group: number }
-  /** Appends rows that the run itself makes. */
-  | { readonly kind: "append"; readonly value: number; readonly count: number }
-  | {
-    readonly kind: "step"
-    readonly rows: ReadonlyArray<StepRow>
-    /** `fetch`: asks for a value inside. `fail`: fails after its launches. `leak`: others see its result at once. */
-    readonly how: "plain" | "fetch" | "fail" | "leak"
-  }
-
 /** A run: acts in order, one transaction. */
 export interface Run {
   readonly lease: number
-  /** A failing act that is caught lets the run go on. */
-  readonly acts: ReadonlyArray<Act & { readonly caught: boolean }>
-  readonly faults: ReadonlyArray<Fault | undefined>
+  readonly acts: ReadonlyArray<Act>
 }
 
 /** A body's own error. */
-class BodyFailed extends Data.TaggedError("BodyFailed")<{ readonly tokens: number }> {}
+interface BodyFailed {
+  readonly _tag: "BodyFailed"
+  readonly message: string
+}
+const bodyFailed: BodyFailed = { _tag: "BodyFailed", message: "the body of a step failed" }
 
 /** What one act leaves behind when the run lands. */
 interface Done {
@@ -52,7 +34,7 @@ interface Done {
 }
 
 /** What a lease guards once an effect on a value lands: it, its owed ancestors, and what these grew from. */
-const closure = ({ cache }: Value): ReadonlyArray<World.View> => {
+export const closure = ({ cache }: Value): ReadonlyArray<World.View> => {
   const views: Array<World.View> = [cache]
   for (let { node } = cache; node.tables === undefined; node = node.base!.node) {
     const base = node.base!
@@ -63,11 +45,27 @@ const closure = ({ cache }: Value): ReadonlyArray<World.View> => {
   return views
 }
 
+/** Why an effect on values, and what reads them, may fail. */
+export type Failure =
+  | BodyFailed
+  | Attention.AttendError
+  | KvCache.StepError
+  | KvCache.WriteError
+  | Program.RunError
+  | Snapshot.TakeError
+  | Snapshot.RestoreError
+
+type Acting = Effect.Effect<
+  Done,
+  Failure,
+  Gpu | Lease | Recording | Recording.Transaction | Scope.Scope
+>
+
 const step = (
   world: World.World,
-  { rows, how }: Extract<Act, { kind: "step" }>,
+  { rows, how }: Extract<Effectful, { kind: "step" }>,
   values: ReadonlyArray<Value>,
-) => {
+): Acting => {
   const counts = rows.map(({ count }) => count)
   const kept = rows.map(({ count, kept }) => Math.min(count, kept))
   const made = counts.map((n) => World.rows(world, n))
@@ -78,9 +76,9 @@ const step = (
         readings.push(...(yield* attend(given, layer, values, made)))
         yield* world.device.pause
       }
-      if (how === "fail") return yield* new BodyFailed({ tokens: made.flat().length })
+      if (how === "fail") return yield* Effect.fail(bodyFailed)
       if (how !== "fetch") return { value: readings, kept }
-      verify(readings[0]!, yield* Program.fetch(readings[0]!.tensor))
+      verify(world, readings[0]!, yield* Program.fetch(readings[0]!.tensor))
       return { value: [], kept }
     })
   return Effect.map(
@@ -95,10 +93,6 @@ const step = (
     },
   )
 }
-
-type Stepping = ReturnType<typeof step>
-type Failure = Effect.Error<Stepping> | KvCache.WriteError
-type Acting = Effect.Effect<Done, Failure, Effect.Services<Stepping>>
 
 /** An act, and the values it is about. */
 const perform = (
@@ -128,7 +122,7 @@ const perform = (
         effect: Effect.map(done, (readings): Done => ({ values: [], readings })),
       }
     }
-    case "append": {
+    case "make": {
       const value = at(act.value)
       const ids = World.rows(world, act.count)
       const done = Effect.suspend(() =>
@@ -150,43 +144,49 @@ const perform = (
   }
 }
 
-/** Law 5: an act fails for a reason, and says it with the right numbers. */
-const justified = (
+/** Law 5: an effect on values fails for a reason, and says it with the right numbers. */
+export const justified = (
   world: World.World,
   guard: World.Guard,
-  act: Act,
+  act: Act | undefined,
   values: ReadonlyArray<Value>,
   sure: boolean,
   error: Failure,
 ): void => {
-  World.count(world, `${act.kind} ${error._tag}`)
+  World.count(world, `${act?.kind ?? "reading"} ${error._tag}`)
+  const reason = (holds: boolean): void =>
+    World.must(world, "noSilentCorruption", holds, () => `there is no reason for: ${error.message}`)
   switch (error._tag) {
     case "StaleCache":
-      return assert.ok(!sure, `law 1: a value that must live is stale: ${error.message}`)
+      return World.must(
+        world,
+        "persistence",
+        !sure,
+        () => `a value that must live is stale: ${error.message}`,
+      )
     case "LeaseClosed":
-      return assert.ok(!guard.owner.open, "law 5: the lease is open")
+      return reason(!guard.owner.open)
     case "OutOfBlocks": {
       const { numFree, numBlocks } = world.arena.ledgers[error.group]!
-      assert.deepEqual([error.free, error.total], [numFree, numBlocks], "law 5: OutOfBlocks")
-      return assert.ok(error.needed > error.free, "law 5: there are blocks enough")
+      const { free, total, needed } = error
+      return reason(free === numFree && total === numBlocks && needed > free)
     }
     case "CapacityExceeded": {
       const { needed, capacity } = error
-      assert.equal(capacity, KvCache.capacity(world.arena))
-      const lengths = act.kind === "step"
+      const lengths = act?.kind === "step"
         ? act.rows.map(({ count }, i) => values[i]!.cache.length + count)
         : [needed]
-      return assert.ok(needed > capacity && lengths.includes(needed), "law 5: CapacityExceeded")
+      const limit = KvCache.capacity(world.arena)
+      return reason(capacity === limit && needed > capacity && lengths.includes(needed))
     }
     case "BodyFailed":
-      return assert.ok(act.kind === "step" && act.how === "fail")
+      return assert.ok(act?.kind === "step" && act.how === "fail")
     case "GpuFault":
-      return assert.ok(act.kind === "step" && act.how === "fetch", "law 5: nothing was submitted")
-    case "InvalidArgument":
-      assert.equal(error.name, "the order of values", `law 5: ${error.message}`)
-      return assert.ok(world.running.size > 0, "law 5: a ring needs two")
+      return reason(act?.kind === "step" && act.how === "fetch")
+    case "InvalidArgument": // a ring needs two
+      return reason(error.name === "the order of values" && world.running.size > 0)
     default:
-      assert.fail(`law 5: ${error.message}`)
+      return reason(false)
   }
 }
 
@@ -235,11 +235,16 @@ const body = (world: World.World, guard: World.Guard, run: Run, onLanding: () =>
     onLanding()
     for (const { kind } of run.acts) World.count(world, `${kind} landed`)
     const guarded = touched.filter(({ node }) => node.tables !== undefined) // no lease holds owed rows
-    assert.ok(guard.owner.open || guarded.length === 0, "a closed lease cannot land")
+    const could = guard.owner.open || guarded.length === 0
+    World.must(world, "noSilentCorruption", could, "a closed lease landed")
     for (const view of guarded) guard.whole.add(view)
     for (const value of local) if (!world.values.includes(value)) world.values.push(value)
     assert.equal(made.tensors.length, readings.length)
-    for (const reading of readings) verify(reading, yield* Gpu.read(reading.tensor))
+    yield* world.device.beforeReads
+    const got = yield* Effect.forEach(readings, ({ tensor }) => Gpu.read(tensor), {
+      concurrency: world.device.readers,
+    })
+    for (const [i, reading] of readings.entries()) verify(world, reading, got[i]!)
   })
 
 /** Starts a run and goes on. */
@@ -249,35 +254,44 @@ export const begin = (
   onLanding: () => void = () => {},
 ): Fiber.Fiber<void, unknown> => {
   const guard = World.guardAt(world, run.lease)
-  world.device.faults.push(...run.faults)
-  world.faulty ||= run.faults.length > 0
   const work = Lease.under(guard.owner)(body(world, guard, run, onLanding)).pipe(
     Effect.tapError((error) =>
       Effect.sync(() => {
         World.count(world, `run ${error._tag}`)
-        if (error._tag === "GpuFault") assert.ok(world.faulty, `law 5: ${error.message}`)
-        if (error._tag === "LeaseClosed") assert.ok(!guard.owner.open, `law 5: ${error.message}`)
-        assert.notEqual(error._tag, "StaleTensor", "law 5: every tensor of a run is its own")
+        const { message } = error
+        const said = (holds: boolean): void =>
+          World.must(world, "noSilentCorruption", holds, () => `there is no reason for: ${message}`)
+        if (error._tag === "GpuFault") said(world.faulty)
+        if (error._tag === "LeaseClosed") said(!guard.owner.open)
+        said(error._tag !== "StaleTensor") // every tensor of a run is its own
       })
     ),
   )
   // Rows that a run makes live in its scope.
-  const makesRows = run.acts.some(({ kind }) => kind === "append")
+  const makesRows = run.acts.some(({ kind }) => kind === "make")
   return World.start(world, makesRows ? Scope.provide(work, world.scope) : Effect.scoped(work))
 }
 
 /** Runs it alone, to its end or to an interruption after some gates; what fails changes nothing. */
-export const alone = (world: World.World, run: Run, interruptAfter: number | undefined): void => {
-  World.settle(world)
-  const before = World.picture(world)
-  let landed = false
-  const fiber = begin(world, run, () => landed = true)
-  let gates = 0
-  while (fiber.pollUnsafe() === undefined) {
-    assert.ok(world.device.waiting.length > 0, "an effect never ends")
-    if (gates++ === interruptAfter) fiber.interruptUnsafe()
-    else world.device.tick(0)
-  }
-  world.device.faults.length = 0
-  if (!landed) assert.deepEqual(World.picture(world), before, "law 4: what failed changed nothing")
-}
+export const alone = (
+  world: World.World,
+  run: Run,
+  interruptAfter: number | undefined,
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    yield* World.settled(world)
+    const before = World.picture(world)
+    let landed = false
+    const fiber = begin(world, run, () => landed = true)
+    let gates = 0
+    yield* World.still(world)
+    while (fiber.pollUnsafe() === undefined) {
+      World.must(world, "noLeak", world.device.waiting.length > 0, "an effect never ends")
+      if (gates++ === interruptAfter) fiber.interruptUnsafe()
+      else world.device.tick(0)
+      yield* World.still(world)
+    }
+    if (landed) return
+    const same = World.picture(world) === before
+    World.must(world, "atomicity", same, "what failed changed the books")
+  })

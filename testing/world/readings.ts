@@ -7,6 +7,7 @@ import { Effect } from "effect"
 import assert from "node:assert/strict"
 import { Attention, type DType, KvCache, type Layout, Recording, Window } from "../../mod.ts"
 import type { Lease, Tensor } from "../../mod.ts"
+import * as Laws from "../laws.ts"
 import { element, givenRow, kinds, rowOf } from "./storage.ts"
 
 /** A cache, and the row numbers it was made of, by position; positions before `starts` are unseen. */
@@ -31,6 +32,20 @@ export type Reads<E> = Effect.Effect<
   Lease | Recording | Recording.Transaction
 >
 
+/** Where two lists of numbers differ by more than this, or undefined. */
+export const difference = (
+  got: ArrayLike<number>,
+  want: ArrayLike<number>,
+  within: number,
+): string | undefined => {
+  if (got.length !== want.length) return `${got.length} numbers, not ${want.length}`
+  for (let i = 0; i < want.length; i++) {
+    // Not "farther than": what is not a number is far from everything.
+    const same = Math.abs(got[i]! - want[i]!) <= within || got[i] === want[i]
+    if (!same) return `[${i}] is ${got[i]}, not ${want[i]}`
+  }
+}
+
 /** Numbers must be equal, or this near. */
 export const near = (
   name: string,
@@ -38,17 +53,19 @@ export const near = (
   want: ArrayLike<number>,
   within: number,
 ): void => {
-  assert.equal(got.length, want.length, name)
-  for (let i = 0; i < want.length; i++) {
-    // Not "farther than": what is not a number is far from everything.
-    const same = Math.abs(got[i]! - want[i]!) <= within || got[i] === want[i]
-    if (!same) assert.fail(`${name}: [${i}] is ${got[i]}, not ${want[i]}`)
-  }
+  const other = difference(got, want, within)
+  if (other !== undefined) assert.fail(`${name}: ${other}`)
 }
 
-/** Compares what was read. */
-export const verify = ({ name, want, within }: Reading, got: ArrayLike<number>): void =>
-  near(name, got, want, within)
+/** Compares what was read in a world with the oracle. */
+export const verify = (
+  { tally, slack }: { readonly tally: Laws.Tally; readonly slack: number },
+  { name, want, within }: Reading,
+  got: ArrayLike<number>,
+): void => {
+  const other = difference(got, want, Math.max(within, slack))
+  Laws.must(tally, "oneOracle", other === undefined, () => `${name}: ${other}`)
+}
 
 /** Rows `[tokens, heads, dim]` of one layer, as the arena holds them. */
 export const rowsOf = (
@@ -125,7 +142,7 @@ export const read = (
 }
 
 /** One query a row. */
-const queries = (layout: Layout, ids: ReadonlyArray<number>): ReadonlyArray<number> =>
+export const queries = (layout: Layout, ids: ReadonlyArray<number>): ReadonlyArray<number> =>
   ids.flatMap((row) =>
     Array.from(
       { length: layout.keyHeads * layout.valueHeads * layout.keyDim },

@@ -6,7 +6,7 @@
  */
 import { Effect, type Scope } from "effect"
 import { type Arena, Gpu, type KvCache, Layout, Recording } from "../../mod.ts"
-import type { GpuFault, ShapeMismatch } from "../../mod.ts"
+import type { DeviceError, GpuFault, ShapeMismatch } from "../../mod.ts"
 import * as int8 from "./int8.ts"
 
 type Numbers = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint8Array<ArrayBuffer>
@@ -123,81 +123,146 @@ export const record = (layout: Layout, ids: ReadonlyArray<number>): KvCache.Rows
   }
 }
 
-/** A row as every layer of a group stores it, by layer, half and head. */
-export type Image = ReadonlyArray<
-  {
-    readonly layer: number
-    readonly kind: Layout.Kind
-    readonly head: number
-    readonly bits: Numbers
-  }
->
+/** Where one layer keeps one half of a group's slots. */
+interface Half {
+  readonly layer: number
+  readonly kind: Layout.Kind
+  readonly heads: number
+  /** Elements of a head, the scale of an int8 row included. */
+  readonly width: number
+  readonly pool: number
+  readonly base: number
+  readonly strides: Strides
+}
 
-/** How the layers of a group store a row. */
-export const imageOf = (layout: Layout, group: number, row: number): Image =>
-  layout.groups[group]!.layers.flatMap((layer) =>
-    kinds.flatMap((kind) =>
-      heads(layout, kind).map((head) => {
-        const given = headOf(layout, row, layer, kind, head)
-        const bits = layout.dtype === "int8"
-          ? int8.image(int8.quantised(given))
-          : pack(layout.dtype, given)
-        return { layer, kind, head, bits }
+/** Elements between neighbours. */
+interface Strides {
+  readonly block: number
+  readonly slot: number
+  readonly head: number
+}
+
+/** Where everything of an arena lies, by group. */
+export type Places = ReadonlyArray<ReadonlyArray<Half>>
+
+/** Works out where everything lies. */
+export const placesOf = (layout: Layout): Places =>
+  layout.groups.map(({ layers }) =>
+    layers.flatMap((layer) =>
+      kinds.map((kind) => {
+        const { pool, base, block, slot, head } = Layout.strides(layout, layer, kind)
+        const { heads, dim } = Layout.half(layout, kind)
+        const width = layout.dtype === "int8" ? 4 + 4 * Math.ceil(dim / 4) : dim
+        return { layer, kind, heads, width, pool, base, strides: { block, slot, head } }
       })
     )
   )
+
+/** A row as the layers of a group store it: half after half, head after head. */
+export type Image = Numbers
+
+const joined = (parts: ReadonlyArray<Numbers>, empty: Numbers): Image => {
+  const all = parts.flatMap((part) => [...part])
+  if (empty instanceof Float32Array) return Float32Array.from(all)
+  return empty instanceof Uint8Array ? Uint8Array.from(all) : Uint16Array.from(all)
+}
+
+/** How the layers of a group store a row. */
+export const imageOf = (layout: Layout, group: number, row: number): Image => {
+  const parts = layout.groups[group]!.layers.flatMap((layer) =>
+    kinds.flatMap((kind) =>
+      heads(layout, kind).map((head) => {
+        const given = headOf(layout, row, layer, kind, head)
+        return layout.dtype === "int8"
+          ? int8.image(int8.quantised(given))
+          : pack(layout.dtype, given)
+      })
+    )
+  )
+  return joined(parts, elementsOf(layout.dtype, new ArrayBuffer(0)))
+}
 
 const elementsOf = (dtype: Layout.Storage, raw: ArrayBuffer): Numbers => {
   if (dtype === "f32") return new Float32Array(raw)
   return dtype === "int8" ? new Uint8Array(raw) : new Uint16Array(raw)
 }
 
-/** A pool's elements, not copied, and where the first head of a slot begins. */
-const memoryOf = (arena: Arena, layer: number, kind: Layout.Kind) => {
-  const { layout, pools } = arena
-  const strides = Layout.strides(layout, layer, kind)
-  const raw = pools[strides.pool]!.slot.buffer!.raw as ArrayBuffer
-  const { blockSize } = layout
-  return {
-    ...Layout.half(layout, kind),
-    elements: elementsOf(layout.dtype, raw),
-    at: (slot: number, head: number): number =>
-      strides.base + Math.floor(slot / blockSize) * strides.block +
-      slot % blockSize * strides.slot + head * strides.head,
-  }
-}
+/** The elements of each pool. */
+export type Memory = ReadonlyArray<Numbers>
+
+/** The pools of an arena whose memory is the host's, not copied. */
+export const memoryOf = ({ layout, pools }: Arena): Memory =>
+  pools.map(({ slot }) => elementsOf(layout.dtype, slot.buffer!.raw as ArrayBuffer))
+
+/** Copies of the pools of any device. */
+export const copiedFrom = (
+  { layout, pools }: Arena,
+  { read }: Gpu.GpuShape,
+): Effect.Effect<Memory, DeviceError> =>
+  Effect.forEach(
+    pools,
+    ({ slot: { buffer, bytes } }) =>
+      Effect.map(read(buffer!, bytes), (raw) => elementsOf(layout.dtype, raw)),
+    {
+      concurrency: "unbounded",
+    },
+  )
 
 /** Does this slot hold this row? */
-export const holds = (arena: Arena, slot: number, image: Image): boolean =>
-  image.every(({ layer, kind, head, bits }) => {
-    const { elements, at } = memoryOf(arena, layer, kind)
-    for (let i = 0; i < bits.length; i++) {
-      if (elements[at(slot, head) + i] !== bits[i]) return false
+export const holds = (
+  halves: ReadonlyArray<Half>,
+  memory: Memory,
+  blockSize: number,
+  slot: number,
+  image: Image,
+): boolean => {
+  let next = 0
+  for (const { heads, width, pool, base, strides } of halves) {
+    const elements = memory[pool]!
+    let at = base + Math.floor(slot / blockSize) * strides.block + slot % blockSize * strides.slot
+    for (let head = 0; head < heads; head++, at += strides.head) {
+      for (let i = 0; i < width; i++) if (elements[at + i] !== image[next++]) return false
     }
-    return true
-  })
+  }
+  return true
+}
 
-/** Finite in every storage, and in no row: f32 −30,053, bf16 −29,952, f16 −6.9, int8 a scale of −25,443. */
-const poison = (dtype: Layout.Storage, sign: number): number => {
-  if (dtype === "f32") return -30_053 * sign
-  if (dtype === "int8") return sign > 0 ? 0xc6 : 0x46
-  return sign > 0 ? 0xc6ea : 0x46ea
+/**
+ * What stands where nobody may look: not a number, or finite and in no row, as WGSL may take for granted that
+ * nothing else is met: f32 ±29,987, bf16 ±29,952, f16 ±6.9, int8 a scale of ±25,443.
+ */
+export type Poison = "nan" | "high" | "low"
+
+/** The poison in both halves of a word. */
+export const words: Readonly<Record<Poison, number>> = {
+  nan: 0x7fc0_7fc0,
+  high: 0x46ea_46ea,
+  low: 0xc6ea_c6ea,
+}
+
+const elementOf = (dtype: Layout.Storage, poison: Poison): number => {
+  if (dtype === "int8") return { nan: 0xff, high: 0x46, low: 0xc6 }[poison]
+  if (dtype !== "f32") return words[poison] & 0xffff
+  return new Float32Array(Uint32Array.of(words[poison]).buffer)[0]!
 }
 
 /** Fills every slot that no value may see: of free blocks, past the fill mark, of the dummy. */
-export const poisonUnseen = (arena: Arena, sign = 1): void => {
-  const { blockSize, dtype, groups } = arena.layout
-  for (const [group, { numBlocks, references, fill }] of arena.ledgers.entries()) {
-    for (const layer of groups[group]!.layers) {
-      for (const kind of kinds) {
-        const { elements, heads, dim, at } = memoryOf(arena, layer, kind)
-        for (let block = 0; block <= numBlocks; block++) {
-          const seen = block < numBlocks && references[block]! > 0 ? fill[block]! : 0
-          for (let slot = block * blockSize + seen; slot < (block + 1) * blockSize; slot++) {
-            for (let h = 0; h < heads; h++) {
-              const end = at(slot, h) + dim + (dtype === "int8" ? 4 : 0) // its scale too
-              elements.fill(poison(dtype, sign), at(slot, h), end)
-            }
+export const poisonUnseen = (
+  { layout: { blockSize, dtype }, ledgers }: Arena,
+  places: Places,
+  memory: Memory,
+  poison: Poison,
+): void => {
+  const element = elementOf(dtype, poison)
+  for (const [group, { numBlocks, references, fill }] of ledgers.entries()) {
+    for (const { heads, width, pool, base, strides } of places[group]!) {
+      const elements = memory[pool]!
+      for (let block = 0; block <= numBlocks; block++) {
+        const seen = block < numBlocks && references[block]! > 0 ? fill[block]! : 0
+        for (let slot = seen; slot < blockSize; slot++) {
+          let at = base + block * strides.block + slot * strides.slot
+          for (let head = 0; head < heads; head++, at += strides.head) {
+            for (let i = 0; i < width; i++) elements[at + i] = element
           }
         }
       }
