@@ -1,9 +1,18 @@
 /** Everything that a campaign tries, on the devices of this machine. @module */
+import { snapshots } from "../snapshot/trial.ts"
+import { faultPrograms, interruptions } from "./faults.ts"
 import { files } from "./files.ts"
+import { lawPrograms } from "./laws.ts"
 import type { Trial } from "./trial.ts"
 
 /** The trials, in the order of the report. */
-export const trials: ReadonlyArray<Trial> = [...files]
+export const trials: ReadonlyArray<Trial> = [
+  ...lawPrograms,
+  ...faultPrograms,
+  ...interruptions,
+  snapshots,
+  ...files,
+]
 
 /** A trial with its adapter, as the ledger and the report name it. */
 export const named = ({ name, adapter }: Pick<Trial, "name" | "adapter">): string =>

@@ -2,7 +2,7 @@
 import { Effect, Result, Stream } from "effect"
 import assert from "node:assert/strict"
 import { Arena, Gpu, KvCache, Lease, Llama, Program, Snapshot } from "../../mod.ts"
-import { gather } from "../models/readings.ts"
+import { gather } from "../../testing/world/readings.ts"
 import * as Disk from "../snapshot/disk.ts"
 import type { Case } from "./programs.ts"
 import { type Act, atomic, readings, type Stage } from "./stage.ts"

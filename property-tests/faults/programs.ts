@@ -17,8 +17,16 @@ import {
   Tensor,
 } from "../../mod.ts"
 import { half, plain, rowsOf as tokenRows, tokens, viewOf } from "../models/batching.ts"
-import { attend, gather, near, read, type Reading, rowsOf, type Value } from "../models/readings.ts"
-import { record, upload } from "../models/storage.ts"
+import {
+  attend,
+  gather,
+  near,
+  read,
+  type Reading,
+  rowsOf,
+  type Value,
+} from "../../testing/world/readings.ts"
+import { record, upload } from "../../testing/world/storage.ts"
 import { axes, poolOf } from "../views/combined.ts"
 import { type Act, atomic, grown, readings, type Stage } from "./stage.ts"
 

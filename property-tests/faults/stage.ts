@@ -8,9 +8,9 @@ import { Cause, Effect, Exit, Result, type Scope } from "effect"
 import assert from "node:assert/strict"
 import { isDeepStrictEqual } from "node:util"
 import { Arena, Gpu, KvCache, Layout, Lease, Program, type Recording } from "../../mod.ts"
-import { gather, type Reading, type Value, verify } from "../models/readings.ts"
-import { upload } from "../models/storage.ts"
-import * as World from "../models/world.ts"
+import { gather, near, type Reading, type Value } from "../../testing/world/readings.ts"
+import { upload } from "../../testing/world/storage.ts"
+import * as World from "../../testing/world/world.ts"
 
 /** What runs inside a stage: under its lease, in a scope of its own. */
 export type Act = Effect.Effect<unknown, unknown, Gpu | Lease | Scope.Scope>
@@ -80,7 +80,7 @@ export const readings = <E>(
     const read = yield* atomic(stage)(Program.run(apart))
     const one = ({ tensor, rest }: typeof read[number]) =>
       Effect.map(Gpu.read(tensor), (got) => {
-        verify({ tensor, ...rest }, got)
+        near(rest.name, got, rest.want, rest.within)
         return [...got]
       })
     return yield* Effect.forEach(read, one, { concurrency: "unbounded" })

@@ -14,7 +14,7 @@ import {
   SnapshotNotSaved,
 } from "../../mod.ts"
 import * as Shelf from "../models/shelf.ts"
-import * as World from "../models/world.ts"
+import * as World from "../../testing/world/world.ts"
 import * as Disk from "./disk.ts"
 import * as Stops from "./stops.ts"
 
@@ -246,7 +246,7 @@ test("Snapshot.restore() to an arena whose blocks others hold fails with OutOfBl
   const snapshot = Shelf.run(shelf, Snapshot.take(cache, about))
   const world = World.make({ layout, numBlocks: [5, 5] })
   world.device.gated = false
-  const full = { world, guard: World.open(world), sign: 1 }
+  const full: Shelf.Shelf = { world, guard: World.open(world), poison: "nan" }
   const other = Shelf.cacheOf(full, ids(8)) // three of five blocks, and three are needed
   Shelf.run(full, Program.run(KvCache.realize([other])))
   const before = picture(full)
