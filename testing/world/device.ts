@@ -151,6 +151,8 @@ export const device = (base: Shape, poison: Poison): Device => {
 
   const wrapped: Shape = {
     ...base,
+    // What a GPU says of its buffers comes later than this tick; the submit that uses them waits for it.
+    sound: () => Effect.void,
     create: (size) => {
       const created = base.create(size)
       if (created._tag === "Failure") return created
