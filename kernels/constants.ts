@@ -19,8 +19,17 @@ fn soft_capped(score: f32, cap: f32) -> f32 {
   let x = clamp(score / cap, -15.0, 15.0);
   let y = x * x;
   let rest = y * (0.33333334 - y * (0.13333334 - y * (0.053968254 - y * 0.021869488)));
-  return select(cap * tanh(x), score - score * rest, y < 0.0625);
+  let near = select(cap * tanh(x), score - score * rest, y < 0.0625);
+  return select(near, score, is_nan(score)); // a clamp makes a number of NaN
 }
+`.trim()
+
+/**
+ * Whether a float is NaN, as WGSL text: by its bits, as a shader may take it that none is. Some devices' `exp` and
+ * `log` make numbers of NaN, which would hide that a key or a value is none.
+ */
+export const IS_NAN_WGSL: string = /* wgsl */ `
+fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 `.trim()
 
 /** √(2/π), of the tanh approximation of GELU. */

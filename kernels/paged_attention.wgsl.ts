@@ -1,5 +1,5 @@
 /** paged_attention.wgsl: one thread a (token, query head). @module */
-import { LSE_EMPTY_WGSL, SOFT_CAP_WGSL } from "./constants.ts"
+import { IS_NAN_WGSL, LSE_EMPTY_WGSL, SOFT_CAP_WGSL } from "./constants.ts"
 import { threadOf } from "./grid.ts"
 import { wgslType } from "./kernel.ts"
 import { loadRow } from "./load.wgsl.ts"
@@ -50,6 +50,7 @@ fn value_of(block: u32, offset: u32, head: u32) -> u32 {
     offset * params.value_slot_stride;
 }
 
+${IS_NAN_WGSL}
 ${SOFT_CAP_WGSL}
 fn capped(score: f32) -> f32 {
   if (params.soft_cap == 0.0) { return score; }
@@ -93,12 +94,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       }
       most = score;
     }
-    let weight = exp(score - most);
+    let weight = select(exp(score - most), score, is_nan(score));
     sum += weight;
     for (var d = 0u; d < params.value_dim; d++) { out[result + d] += weight * values_in(value, d); }
   }
-  if (sum == 0.0) { lse[i] = LSE_EMPTY; return; }
+  if (first > position) { lse[i] = LSE_EMPTY; return; }
   for (var d = 0u; d < params.value_dim; d++) { out[result + d] /= sum; }
-  lse[i] = most + log(sum);
+  lse[i] = select(most + log(sum), sum, is_nan(sum));
 }
 ` + loadRow("keys", D) + loadRow("values", D) + threadOf

@@ -1,5 +1,5 @@
 /** split_attention.wgsl: one thread a (strip of tokens, pack of query heads, split), all of it in registers. @module */
-import { LSE_EMPTY_WGSL, SOFT_CAP_WGSL } from "./constants.ts"
+import { IS_NAN_WGSL, LSE_EMPTY_WGSL, SOFT_CAP_WGSL } from "./constants.ts"
 import { threadOf } from "./grid.ts"
 import type { Shape } from "./split_attention.ts"
 
@@ -176,7 +176,11 @@ ${
       let keep${a} = exp2(most${a} - top${a});
       let w${a} = ${strip.weight(tokenOf(a), `exp2(score${a} - top${a})`)};
       sum${a} = sum${a} * keep${a} + w${a};
-      most${a} = top${a};${valueScale === "" ? "" : `\n      let v${a} = w${a}${valueScale};`}`
+      most${a} = top${a};${
+        valueScale === ""
+          ? ""
+          : `\n      let v${a} = ${strip.weight(tokenOf(a), `w${a}${valueScale}`)};` // 0 · NaN is NaN
+      }`
     })
   }
 ${
@@ -252,6 +256,7 @@ fn sight(token: u32, split: u32) -> Sight {
   let sinks = select(0u, min(params.sinks, start), split == 0u);
   return Sight(table, first, sinks, begin, min(end, base + split * part + part));
 }
+${IS_NAN_WGSL}
 ${strip.functions}${cap.functions}${functions}
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -286,11 +291,14 @@ ${elements === 8 ? "  var word = vec4u();\n" : ""}${
     rows === 2 ? "  var x0 = vec4f();\n  var x1 = vec4f();\n" : ""
   }${strip.around(walk)}
   let part = split * params.tokens * params.num_q_heads;
+  // A sum is compared by its bits: some devices take NaN for 0.
 ${
     lines(queries, (a) =>
       `  let at${a} = part + row${tokenOf(a)} + ${a % heads}u;
-  let total${a} = select(1.0, sum${a}, sum${a} > 0.0);
-  lse[at${a}] = select(LSE_EMPTY, (most${a} + log2(total${a})) * LN2, sum${a} > 0.0);
+  let empty${a} = (bitcast<u32>(sum${a}) & 0x7fffffffu) == 0u;
+  let total${a} = select(sum${a}, 1.0, empty${a});
+  let told${a} = select((most${a} + log2(total${a})) * LN2, total${a}, is_nan(total${a}));
+  lse[at${a}] = select(told${a}, LSE_EMPTY, empty${a});
 ${lines(valueFours, (i) => `  out[at${a} * ${valueFours}u + ${i}u] = o${a}_${i} / total${a};`)}`)
   }
 }

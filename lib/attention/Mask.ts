@@ -105,6 +105,14 @@ const positionsError = (
   }
 }
 
+/** What is wrong with the numbers of a window. */
+export const windowError = ({ last, sinks }: Window.Window): InvalidArgument | undefined => {
+  for (const [name, value, least] of [["last", last ?? 1, 1], ["sinks", sinks, 0]] as const) {
+    if (Number.isSafeInteger(value) && value >= least) continue
+    return invalid(`window.${name}`, value, `a whole number, at least ${least}`)
+  }
+}
+
 const chunkError = ({ chunk, chunkOffset }: Mask): InvalidArgument | undefined => {
   if (chunk !== undefined && !(Number.isSafeInteger(chunk) && chunk >= 1)) {
     return invalid("chunk", chunk, "a whole number, at least 1")
@@ -121,8 +129,8 @@ const chunkError = ({ chunk, chunkOffset }: Mask): InvalidArgument | undefined =
 /** What is wrong with a mask for these rows. */
 export const error = (mask: Mask, rows: ReadonlyArray<Row>): InvalidArgument | undefined => {
   const { causal = true, window, chunk, segments, starts, positions } = mask
-  const wrongChunk = chunkError(mask)
-  if (wrongChunk !== undefined) return wrongChunk
+  const wrong = (window === undefined ? undefined : windowError(window)) ?? chunkError(mask)
+  if (wrong !== undefined) return wrong
   if (!kernelsWindow(mask) && window?.last !== undefined && window.sinks > 0) {
     const why = causal ? "positions are given" : "queries see later positions too"
     return invalid("window.sinks", window.sinks, `0 where ${why}`)
@@ -143,8 +151,8 @@ export const error = (mask: Mask, rows: ReadonlyArray<Row>): InvalidArgument | u
     if (!(Number.isSafeInteger(start) && start >= 0)) {
       return invalid(`starts[${i}]`, start, "a whole number, at least 0")
     }
-    const wrong = segments && segmentsError(segments[i]!, i, contextLen)
-    if (wrong !== undefined) return wrong
+    const apart = segments && segmentsError(segments[i]!, i, contextLen)
+    if (apart !== undefined) return apart
   }
 }
 

@@ -1,4 +1,5 @@
 /** The oracle: attention in float64 over plain arrays. It never pages, never batches, never hurries. @module */
+import { InvalidArgument } from "../errors.ts"
 import { all, type Window } from "./Window.ts"
 
 /** Rows of one sequence, row-major. */
@@ -45,8 +46,30 @@ export interface DenseOutput {
   readonly lse: Float64Array
 }
 
-/** Softmax attention by the definition. O(queryLen · contextLen · numQHeads · (keyDim + valueDim)). */
+/** What is wrong with the sizes: nothing is read or made that the arrays do not hold. */
+const sizesError = (input: DenseInput, { segments }: DenseOptions): InvalidArgument | undefined => {
+  const { q, k, v, queryLen, contextLen, numQHeads, keyHeads, valueHeads, keyDim, valueDim } = input
+  const counts = { queryLen, contextLen, numQHeads, keyHeads, valueHeads, keyDim, valueDim }
+  for (const [name, value] of Object.entries(counts)) {
+    if (Number.isSafeInteger(value) && value >= 0) continue
+    return new InvalidArgument({ name, value, need: "a whole number, at least 0" })
+  }
+  const lengths = [
+    ["q", q.length, queryLen * numQHeads * keyDim],
+    ["k", k.length, contextLen * keyHeads * keyDim],
+    ["v", v.length, contextLen * valueHeads * valueDim],
+    ["segments", segments?.length ?? contextLen, contextLen],
+  ] as const
+  for (const [name, value, expected] of lengths) {
+    if (value === expected) continue
+    return new InvalidArgument({ name: `the length of ${name}`, value, need: `${expected}` })
+  }
+}
+
+/** Softmax attention by the definition. Throws `InvalidArgument` where arrays and sizes do not fit. O(queryLen · contextLen · numQHeads · (keyDim + valueDim)). */
 export const dense = (input: DenseInput, options: DenseOptions = {}): DenseOutput => {
+  const bad = sizesError(input, options)
+  if (bad !== undefined) throw bad
   const { q, k, v, queryLen, contextLen, numQHeads, keyHeads, valueHeads, keyDim, valueDim } = input
   const { window = all, scale = 1 / Math.sqrt(keyDim), softCap, causal = true } = options
   const { chunk, chunkOffset = 0, segments, start = 0 } = options

@@ -6,6 +6,7 @@ import type { Arena } from "../cache/Arena.ts"
 import * as Layout from "../cache/Layout.ts"
 import type { StepGroup } from "../cache/Step.ts"
 import { ShapeMismatch } from "../errors.ts"
+import { mostWord } from "../tensor/numbers.ts"
 import * as Recording from "../tensor/Recording.ts"
 import type { Tensor } from "../tensor/value.ts"
 import { mergeTo, type States } from "./AttentionState.ts"
@@ -82,8 +83,8 @@ export const launch = (
     valueSlotStride: values.slot,
     scale: scale ?? 1 / Math.sqrt(keyDim),
     softCap: softCap ?? 0,
-    window: window.last ?? 0,
-    sinks: window.sinks,
+    window: Math.min(window.last ?? 0, mostWord),
+    sinks: Math.min(window.sinks, mostWord),
   }
   const planned = tier === "general" ? undefined : plan({
     layout,

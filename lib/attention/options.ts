@@ -1,7 +1,8 @@
 /** What attention may be told, and what is wrong with it. @module */
 import type { Arena } from "../cache/Arena.ts"
 import { InvalidArgument, type ShapeMismatch } from "../errors.ts"
-import type { Mask } from "./Mask.ts"
+import { inF32, isAboveF32, isF32 } from "../tensor/numbers.ts"
+import { type Mask, windowError } from "./Mask.ts"
 import * as Window from "./Window.ts"
 
 /** What changes the mathematics; each has the default of the field. */
@@ -28,20 +29,22 @@ export type AttendError = ShapeMismatch | InvalidArgument
 /** What is wrong with the numbers. */
 export const optionsError = (options: Options): InvalidArgument | undefined => {
   const { scale, softCap, window } = options
-  if (scale !== undefined && !Number.isFinite(scale)) {
-    return new InvalidArgument({ name: "scale", value: scale, need: "a finite number" })
-  }
-  if (softCap !== undefined && !(Number.isFinite(softCap) && softCap > 0)) {
-    return new InvalidArgument({ name: "softCap", value: softCap, need: "a finite number above 0" })
-  }
-  for (
-    const [name, value, least] of [["last", window?.last, 1], ["sinks", window?.sinks, 0]] as const
-  ) {
-    if (value === undefined || (Number.isSafeInteger(value) && value >= least)) continue
-    const need = `a whole number, at least ${least}`
-    return new InvalidArgument({ name: `window.${name}`, value, need })
-  }
+  return (scale === undefined ? undefined : scaleError("scale", scale)) ??
+    (softCap === undefined ? undefined : capError("softCap", softCap)) ??
+    (window === undefined ? undefined : windowError(window))
 }
+
+/** What is wrong with a factor of scores. */
+export const scaleError = (name: string, value: number): InvalidArgument | undefined =>
+  isF32(value)
+    ? undefined
+    : new InvalidArgument({ name, value, need: inF32("a finite number", value) })
+
+/** What is wrong with a cap of scores. */
+export const capError = (name: string, value: number): InvalidArgument | undefined =>
+  isAboveF32(value)
+    ? undefined
+    : new InvalidArgument({ name, value, need: inF32("a finite number above 0", value) })
 
 /** The layer of a read, or of an arena that has only one. */
 export const layerOf = ({ layout: { layers } }: Arena, { layer }: ReadOptions): number =>

@@ -3,6 +3,7 @@ import { Result } from "effect"
 import type { Arena } from "../cache/Arena.ts"
 import * as Layout from "../cache/Layout.ts"
 import { DTypeMismatch, InvalidArgument, ShapeMismatch } from "../errors.ts"
+import { largest } from "../tensor/numbers.ts"
 import type * as Recording from "../tensor/Recording.ts"
 import * as Shape from "../tensor/Shape.ts"
 import type { Tensor } from "../tensor/value.ts"
@@ -134,7 +135,7 @@ const tablesOf = (
   blockSize: number,
 ): Result.Result<Uint32Array, InvalidArgument> => {
   const used = rows.map(({ contextLen }) => Math.ceil(contextLen / blockSize))
-  const maxBlocks = Math.max(1, ...used)
+  const maxBlocks = largest(used, 1)
   const words = new Uint32Array(rows.length * maxBlocks)
   for (const [r, { blocks, contextLen }] of rows.entries()) {
     for (let i = 0; i < used[r]!; i++) {

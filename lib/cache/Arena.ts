@@ -8,6 +8,7 @@ import { Effect, Result, type Scope } from "effect"
 import * as Gpu from "../device/Gpu.ts"
 import { ArenaTooLarge, type GpuFault, InvalidArgument } from "../errors.ts"
 import * as DTypes from "../tensor/DType.ts"
+import { largest } from "../tensor/numbers.ts"
 import type { Tensor } from "../tensor/value.ts"
 import * as Layout from "./Layout.ts"
 import * as Ledger from "./Ledger.ts"
@@ -55,6 +56,10 @@ export const plan = (
   layout: Layout.Layout,
   bytes: number,
 ): Result.Result<ArenaPlan, InvalidArgument> => {
+  if (bytes > Number.MAX_SAFE_INTEGER) {
+    const need = `at most ${Number.MAX_SAFE_INTEGER}`
+    return Result.fail(new InvalidArgument({ name: "bytes", value: bytes, need }))
+  }
   const oneOfEach = layout.groups.reduce((sum, _, g) => sum + Layout.blockBytes(layout, g), 0)
   const numBlocks = Math.floor(bytes / oneOfEach) - 1 // one more is the dummy
   if (!(numBlocks >= 1)) {
@@ -66,7 +71,7 @@ export const plan = (
     numBlocks,
     tokens: Math.min(layout.capacity, numBlocks * layout.blockSize),
     bytes: pools.reduce((sum, n) => sum + n, 0),
-    largestBuffer: Math.max(...pools),
+    largestBuffer: largest(pools, 0),
   })
 }
 

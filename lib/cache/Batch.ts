@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { largest } from "../tensor/numbers.ts"
 import type { Arena } from "./Arena.ts"
 import * as Table from "./Table.ts"
 
@@ -48,7 +49,7 @@ export const blockTables = (
 ): Pick<GroupArrays, "blockTables" | "maxBlocks"> => {
   const { blockSize } = arena.layout
   const dummy = arena.ledgers[group]!.numBlocks
-  const maxBlocks = Math.max(1, ...rows.map((row) => Table.length(row.tables[group]!)))
+  const maxBlocks = largest(rows.map((row) => Table.length(row.tables[group]!)), 1)
   const words = new Uint32Array(rows.length * maxBlocks).fill(dummy)
   for (const [r, { tables, starts }] of rows.entries()) {
     Table.copyIds(tables[group]!, words, r * maxBlocks)

@@ -184,6 +184,12 @@ const unevenError = (layout: Layout): InvalidArgument | undefined => {
     : wrong(`equal for keys and values, or the placement "perLayer"`)
 }
 
+/** What is asked of a part that the layout lacks is answered by no number: a mistake, thrown with its name. */
+const part = <A>(found: A | undefined, name: string, value: number, count: number): A => {
+  if (found !== undefined) return found
+  throw new InvalidArgument({ name, value, need: `a whole number from 0 to ${count - 1}` })
+}
+
 /** The group a layer belongs to. */
 export const groupOf = (layout: Layout, layer: number): number =>
   layout.groups.findIndex((group) => group.layers.includes(layer))
@@ -212,7 +218,9 @@ export const numPools = (layout: Layout): number => {
 
 /** Strides of one layer's keys or values, in elements. */
 export const strides = (layout: Layout, layer: number, kind: Kind): Strides => {
-  const { blockSize } = layout
+  const { blockSize, groups } = layout
+  const group = groupOf(layout, layer)
+  const { layers } = part(groups[group], "layer", layer, layout.layers)
   const { heads, dim } = half(layout, kind)
   const size = width(layout.dtype, dim)
   const second = kind === "values" ? 1 : 0
@@ -234,8 +242,6 @@ export const strides = (layout: Layout, layer: number, kind: Kind): Strides => {
         slot: 2 * heads * size,
       }
     case "fused": {
-      const group = groupOf(layout, layer)
-      const { layers } = layout.groups[group]!
       const plane = blockSize * heads * size
       return {
         pool: group,
@@ -246,8 +252,6 @@ export const strides = (layout: Layout, layer: number, kind: Kind): Strides => {
       }
     }
     case "latent": {
-      const group = groupOf(layout, layer)
-      const { layers } = layout.groups[group]!
       const row = width(layout.dtype, layout.keyDim) // of values too: they lie in the keys
       const plane = blockSize * heads * row
       return {
@@ -295,7 +299,7 @@ export const blockBytes = (layout: Layout, group: number): number => {
     const { heads, dim } = half(layout, kind)
     return heads * width(layout.dtype, dim)
   }
-  const elements = layout.groups[group]!.layers.length * layout.blockSize *
-    (row("keys") + row("values"))
+  const { layers } = part(layout.groups[group], "group", group, layout.groups.length)
+  const elements = layers.length * layout.blockSize * (row("keys") + row("values"))
   return DTypes.bytes(layout.dtype, elements)
 }

@@ -20,6 +20,9 @@ import { type RealizeError, realizeIn } from "./Realize.ts"
 import { type AnyRows, empty, type KvCache } from "./value.ts"
 import { tokensOf, type WriteError, writeRuns } from "./write.ts"
 
+/** Bytes of the largest tensor that a pool is gathered into: what WebGPU devices commonly bind. */
+const mostDense = 2 ** 32
+
 /** Pages by number; their size is the arena's `blockSize`. */
 export interface Pages extends Keeper {
   readonly arena: Arena
@@ -226,15 +229,28 @@ export const gather = (
       }),
   )
 
+/** What is wrong with a whole pool as tensors: pages take no memory until they are written, and these do. */
+export const denseError = ({ arena: { layout }, numPages }: Pages): InvalidArgument | undefined => {
+  const { layers, keyHeads, keyDim, valueHeads, valueDim, blockSize } = layout
+  const page = 4 * layers * blockSize * Math.max(keyHeads * keyDim, valueHeads * valueDim)
+  const most = Math.floor(mostDense / page)
+  if (numPages <= most) return undefined
+  const need = `at most ${most}, whose rows one tensor holds`
+  return new InvalidArgument({ name: "the pages of the whole pool", value: numPages, need })
+}
+
 /**
  * The whole pool, `numPages · blockSize` tokens, with zeros where nobody wrote. A launch for each layer, half and
  * run of full pages.
  */
-export const gatherAll = (self: Pages): Effect.Effect<Gathered, RealizeError, Needs> =>
-  reading("gather pages", caches(self), (flight) => {
+export const gatherAll = (self: Pages): Effect.Effect<Gathered, RealizeError, Needs> => {
+  const bad = denseError(self)
+  if (bad !== undefined) return Effect.fail(bad)
+  return reading("gather pages", caches(self), (flight) => {
     const { blockSize } = self.arena.layout
     const pieces = [...HashMap.entries(self.written)].sort(([a], [b]) => a - b)
       .map(([page, cache]): Piece => ({ cache, from: 0, to: cache.length, row: page * blockSize }))
     const tokens = self.numPages * blockSize
     return Effect.fromResult(gatherTo(flight.transaction, self.arena, tokens, pieces))
   })
+}

@@ -63,11 +63,15 @@ export const capture = <I extends Inputs, A, E, R>(
   body: (given: Given<I>) => Effect.Effect<A, E, R>,
 ): Effect.Effect<
   Program<I, A>,
-  E | DeviceError | StaleTensor,
+  E | ShapeMismatch | DeviceError | StaleTensor,
   Exclude<R, Recording.Recording> | Gpu | Scope.Scope
 > =>
   Effect.gen(function* () {
     const gpu = yield* Service
+    for (const [name, input] of Object.entries(inputs)) {
+      const bad = Shape.wholeError(name, input)
+      if (bad !== undefined) return yield* bad
+    }
     const rec = Recording.open()
     const given = Object.fromEntries(
       Object.entries(inputs).map(([name, { dtype, axes, shape }]) => [

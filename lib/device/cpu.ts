@@ -73,6 +73,10 @@ const make = (options: Options): Gpu.GpuShape => {
     weights: "stored",
     features,
     create: (size) => {
+      if (size > maxBufferBytes) { // not even tried: an engine looks for so much by collecting garbage, several times
+        const detail = `${size} bytes: the largest buffer has ${maxBufferBytes}`
+        return Result.fail(new GpuFault({ kind: "out-of-memory", kernel: "allocation", detail }))
+      }
       try {
         const raw = new ArrayBuffer(size)
         if (poison) new Uint32Array(raw, 0, size >> 2).fill(poisonWord)

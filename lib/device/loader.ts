@@ -155,7 +155,10 @@ export const uploadMatrix = <const A extends string>(
   data: ArrayOf[Weight],
 ): Effect.Effect<Matrix<A>, ShapeMismatch | DeviceError, Gpu | Scope.Scope> =>
   Effect.gen(function* () {
-    const expected = DTypes.bytes(dtype, Shape.size(Shape.of(axes, sizes).shape))
+    const { shape } = Shape.of(axes, sizes)
+    const bad = Shape.wholeError("data", { axes, shape })
+    if (bad !== undefined) return yield* bad
+    const expected = DTypes.bytes(dtype, Shape.size(shape))
     if (data.byteLength !== expected) {
       const [need, actual] = [expected, data.byteLength].map((n) => n / data.BYTES_PER_ELEMENT)
       return yield* new ShapeMismatch({

@@ -1,7 +1,7 @@
 /** Host arrays to device tensors and back, with memory that a scope owns. @module */
 import { Effect, type Scope } from "effect"
 import type { ArrayOf, DType, Sizes } from "../../kernels/kernel.ts"
-import { type DeviceError, type GpuFault, ShapeMismatch, StaleTensor } from "../errors.ts"
+import { type DeviceError, GpuFault, ShapeMismatch, StaleTensor } from "../errors.ts"
 import * as DTypes from "../tensor/DType.ts"
 import type { Buffer, Slot } from "../tensor/Recording.ts"
 import * as Shape from "../tensor/Shape.ts"
@@ -12,7 +12,17 @@ import { type Gpu, Service } from "./service.ts"
 const begin = (bytes: number): Effect.Effect<Buffer, GpuFault, Gpu | Scope.Scope> =>
   Effect.flatMap(Service, (gpu) =>
     Effect.acquireRelease(
-      Effect.suspend(() => Effect.fromResult(gpu.create(bytes))),
+      Effect.suspend(() =>
+        Number.isSafeInteger(bytes) && bytes >= 0
+          ? Effect.fromResult(gpu.create(bytes))
+          : Effect.fail(
+            new GpuFault({
+              kind: "validation",
+              kernel: "allocation",
+              detail: `${bytes} bytes are no size`,
+            }),
+          )
+      ),
       (buffer) => Effect.sync(() => gpu.destroy(buffer)),
     ))
 
@@ -54,6 +64,8 @@ export const upload = <D extends DType, const A extends string>(
   Effect.gen(function* () {
     const gpu = yield* Service
     const { shape } = Shape.of(axes, sizes)
+    const bad = Shape.wholeError("data", { axes, shape })
+    if (bad !== undefined) return yield* bad
     const count = Shape.size(shape)
     const expected = DTypes.bytes(dtype, count) / data.BYTES_PER_ELEMENT
     if (expected !== data.length) {

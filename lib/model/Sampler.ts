@@ -1,6 +1,7 @@
 /** How the next token is drawn from logits. @module */
 import { Effect } from "effect"
 import { InvalidArgument, type ShapeMismatch } from "../errors.ts"
+import { inF32, isAboveF32, isF32 } from "../tensor/numbers.ts"
 import type * as Recording from "../tensor/Recording.ts"
 import * as Tensor from "../tensor/Tensor.ts"
 
@@ -19,14 +20,18 @@ export interface Sampling {
 }
 
 const checks: ReadonlyArray<readonly [keyof Sampling, (x: number) => boolean, string]> = [
-  ["temperature", (x) => Number.isFinite(x) && x >= 0, "a finite number, at least 0 (greedy)"],
+  [
+    "temperature",
+    (x) => x === 0 || isAboveF32(x),
+    "a finite number, at least 0 (greedy)",
+  ],
   [
     "topK",
     (x) => Number.isSafeInteger(x) && x >= 0 && x < 2 ** 32,
     "a whole number, at least 0 (all)",
   ],
-  ["topP", (x) => x > 0 && x <= 1, "above 0 and at most 1 (all)"],
-  ["minP", (x) => x >= 0 && x <= 1, "from 0 (all) to 1"],
+  ["topP", (x) => isF32(x) && x > 0 && x <= 1, "above 0 and at most 1 (all)"],
+  ["minP", (x) => isF32(x) && x >= 0 && x <= 1, "from 0 (all) to 1"],
   [
     "seed",
     (x) => Number.isSafeInteger(x) && x >= 0 && x < 2 ** 32,
@@ -38,7 +43,9 @@ const checks: ReadonlyArray<readonly [keyof Sampling, (x: number) => boolean, st
 export const samplingError = (sampling: Sampling): InvalidArgument | undefined => {
   for (const [name, holds, need] of checks) {
     const value = sampling[name]
-    if (value !== undefined && !holds(value)) return new InvalidArgument({ name, value, need })
+    if (value !== undefined && !holds(value)) {
+      return new InvalidArgument({ name, value, need: inF32(need, value) })
+    }
   }
 }
 

@@ -146,10 +146,12 @@ const checked = (
   self: Tokenizer,
   ids: ReadonlyArray<number>,
 ): Result.Result<ReadonlyArray<number>, InvalidArgument> => {
-  const outside = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < self.vocabSize))
-  if (outside === undefined) return Result.succeed(ids)
+  // By place: what is found may be a hole.
+  const outside = ids.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < self.vocabSize))
+  if (outside < 0) return Result.succeed(ids)
+  const value = ids[outside] ?? "nothing"
   const need = `a whole number from 0 to ${self.vocabSize - 1}`
-  return Result.fail(new InvalidArgument({ name: "a token id", value: outside, need }))
+  return Result.fail(new InvalidArgument({ name: "a token id", value, need }))
 }
 
 /** Nothing that a terminal would obey: JSON leaves some of it as it is. */

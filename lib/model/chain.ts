@@ -12,12 +12,17 @@ import * as Table from "../cache/Table.ts"
 import { capacity } from "../cache/write.ts"
 import * as Program from "../device/Program.ts"
 import type { Gpu } from "../device/service.ts"
-import type { DeviceError, InvalidArgument, ShapeMismatch, StaleTensor } from "../errors.ts"
+import {
+  type DeviceError,
+  InvalidArgument,
+  type ShapeMismatch,
+  type StaleTensor,
+} from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
 import * as Tensor from "../tensor/Tensor.ts"
 import { forward } from "./forward.ts"
 import type { Llama } from "./load.ts"
-import { choose, noiseOf, type Sampling } from "./Sampler.ts"
+import { choose, noiseOf, type Sampling, samplingError } from "./Sampler.ts"
 
 /** What one run of a chain leaves. */
 export interface Drawn {
@@ -32,6 +37,8 @@ export interface Chain {
   readonly steps: number
   readonly arena: Arena
   readonly sampling: Sampling
+  /** Ids that may be read: those below. */
+  readonly vocab: number
   readonly program: Program.Program<Program.Inputs, Drawn>
   /** Layers it writes: all. */
   readonly written: ReadonlySet<number>
@@ -44,6 +51,9 @@ export interface ChainOptions extends Sampling {
   /** Keep what each token was drawn from. */
   readonly keepLogits?: boolean
 }
+
+/** Each is a pass over all layers that is compiled, bound and kept: far more than are ever worth it. */
+const mostSteps = 4096
 
 /** Names of a step's inputs. */
 const name = (input: string, step: number, group = 0): string => `${input}${step}.${group}`
@@ -90,6 +100,8 @@ export const make = (
   Gpu | Scope.Scope
 > => {
   const { steps, keepLogits = false } = options
+  const bad = samplingError(options) ?? between("steps", steps, 1, mostSteps)
+  if (bad !== undefined) return Effect.fail(bad)
   const written = new Set<number>()
   const stepOf = (given: Program.Given<Program.Inputs>, step: number): Step => {
     // The inputs by the names that `inputsOf` gave them, with the axes it gave them.
@@ -129,9 +141,38 @@ export const make = (
     steps,
     arena,
     sampling: options,
+    vocab: config.vocab,
     program: made,
     written,
   }))
+}
+
+/** What is wrong with a number of the caller's; others would name blocks and rows that are not the step's. */
+const between = (name: string, value: number, least: number, most: number) =>
+  Number.isSafeInteger(value) && value >= least && value <= most
+    ? undefined
+    : new InvalidArgument({ name, value, need: `a whole number from ${least} to ${most}` })
+
+/** What is wrong with a run: the chain writes where the step says, into the pools it was captured with. */
+const replayError = (
+  { arena, steps, vocab }: Chain,
+  step: Step,
+  offset: number,
+  count: number,
+  token: number | undefined,
+): InvalidArgument | undefined => {
+  const [row, ...others] = step.rows
+  if (row === undefined || others.length > 0) {
+    const need = "1: a chain decodes one sequence"
+    return new InvalidArgument({ name: "rows of the step", value: step.rows.length, need })
+  }
+  if (step.arena !== arena) {
+    const need = "a cache of the arena that the chain is made for"
+    return new InvalidArgument({ name: "a cache", value: "one of another arena", need })
+  }
+  return between("offset", offset, 0, row.queryLen) ??
+    between("count", count, 0, Math.min(steps, row.queryLen - offset)) ??
+    (token === undefined ? undefined : between("a token id", token, 0, vocab - 1))
 }
 
 /**
@@ -152,6 +193,8 @@ export const replay = (
 > => {
   const { arena, steps, sampling } = chain
   const { blockSize } = arena.layout
+  const bad = replayError(chain, step, offset, count, token)
+  if (bad !== undefined) return Effect.fail(bad)
   const row = step.rows[0]!
   const values: Record<string, Uint32Array> = {}
   if (token !== undefined) values.token = Uint32Array.of(token)

@@ -98,10 +98,10 @@ export const converse = (
   Gpu.Gpu | Scope.Scope
 > =>
   Effect.gen(function* () {
-    const tokens = Math.min(llama.config.context, options.contextTokens ?? 4096)
-    const { chunk = defaultChunk } = options
-    const bad = whole("chunk", chunk, 1)
+    const { chunk = defaultChunk, contextTokens = 4096 } = options
+    const bad = whole("chunk", chunk, 1) ?? whole("contextTokens", contextTokens, 1)
     if (bad !== undefined) return yield* bad
+    const tokens = Math.min(llama.config.context, contextTokens)
     const arena = yield* arenaOf(llama, Math.ceil(tokens / blockSize), { chunk })
     const lease = yield* Lease.make(arena)
     const history = { cache: KvCache.empty(arena), tokens: [] }

@@ -6,6 +6,7 @@ import * as Program from "../device/Program.ts"
 import type { Gpu } from "../device/service.ts"
 import type { DeviceError, StaleTensor } from "../errors.ts"
 import * as Chain from "./chain.ts"
+import { whole } from "./events.ts"
 
 /** A token that a step drew. */
 export interface DrawnToken {
@@ -51,6 +52,8 @@ export const decode = <E, R>(
 > =>
   KvCache.step([cache], [count], (step) =>
     Effect.gen(function* () {
+      const bad = whole("ahead", ahead, 0)
+      if (bad !== undefined) return yield* bad
       const sent: Array<Sent> = []
       let [offset, kept, more] = [0, 0, true]
       while (more && kept < count) {

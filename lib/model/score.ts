@@ -37,10 +37,12 @@ export const score = (
       const need = "at least two tokens, as the first has nothing before it"
       return yield* new InvalidArgument({ name: "number of tokens", value: ids.length, need })
     }
-    const outside = ids.find((id) => !(Number.isSafeInteger(id) && id >= 0 && id < vocab))
-    if (outside !== undefined) {
+    // By place: what is found may be a hole.
+    const outside = ids.findIndex((id) => !(Number.isSafeInteger(id) && id >= 0 && id < vocab))
+    if (outside >= 0) {
+      const value = ids[outside] ?? "nothing"
       const need = `a whole number from 0 to ${vocab - 1}`
-      return yield* new InvalidArgument({ name: "a token id", value: outside, need })
+      return yield* new InvalidArgument({ name: "a token id", value, need })
     }
     // The last token is scored, not read.
     if (ids.length > context + 1) {

@@ -40,7 +40,7 @@ const headOf = (
   about: About,
 ): Result.Result<Omit<Header, "blocks">, InvalidArgument> => {
   const { tokens = [], model = "", note = "", blockTokens = 64 } = about
-  const bad = (name: string, value: number, need: string) =>
+  const bad = (name: string, value: number | string, need: string) =>
     Result.fail(new InvalidArgument({ name, value, need }))
   if (!Number.isSafeInteger(blockTokens) || blockTokens < 1 || blockTokens > largest) {
     return bad("blockTokens", blockTokens, `a whole number from 1 to ${largest}`)
@@ -49,8 +49,8 @@ const headOf = (
   if (tokens.length !== length && about.tokens !== undefined) {
     return bad("the number of token ids", tokens.length, `${length}, the tokens of the cache`)
   }
-  const odd = tokens.find((id) => !Number.isSafeInteger(id) || id < 0)
-  if (odd !== undefined) return bad("a token id", odd, "a whole number, at least 0")
+  const odd = tokens.findIndex((id) => !Number.isSafeInteger(id) || id < 0) // by place: it may be a hole
+  if (odd >= 0) return bad("a token id", tokens[odd] ?? "nothing", "a whole number, at least 0")
   const shape = Shape.of(arena.layout)
   return Result.succeed({ shape, model, note, length, starts, tokens, blockTokens })
 }

@@ -182,6 +182,8 @@ export const constant = <D extends DType, const A extends string>(
   data: ArrayOf[NoInfer<D>],
 ): Result.Result<Tensor<D, A>, ShapeMismatch> => {
   const { shape } = Shape.of(axes, sizes)
+  const bad = Shape.wholeError("data", { axes, shape })
+  if (bad !== undefined) return Result.fail(bad)
   const expected = DTypes.bytes(dtype, Shape.size(shape)) / data.BYTES_PER_ELEMENT
   if (expected !== data.length) {
     return Result.fail(

@@ -102,6 +102,23 @@ export const sizesError = (
   return new ShapeMismatch({ tensor, axis: `${axes.join(" ")} (rank)`, expected, actual })
 }
 
+/** What is wrong with sizes of a caller's own: one is no size. Internal. */
+export const wholeError = (
+  tensor: string,
+  { axes, shape }: Shaped<string>,
+): ShapeMismatch | undefined => {
+  const at = shape.findIndex((size) => !(Number.isSafeInteger(size) && size >= 0))
+  const actual = shape[at]
+  if (actual === undefined && at < 0) return undefined
+  const axis = `${words(axes)[at]} (a whole number)`
+  return new ShapeMismatch({
+    tensor,
+    axis,
+    expected: Math.max(0, Math.round(actual ?? 0) || 0),
+    actual: actual ?? NaN,
+  })
+}
+
 /** Number of elements. */
 export const size = (shape: ReadonlyArray<number>): number => {
   let n = 1

@@ -4,6 +4,7 @@ import { argmax as argmaxKernel } from "../../kernels/argmax.ts"
 import { workgroup } from "../../kernels/grid.ts"
 import { sample as sampleKernel } from "../../kernels/sample.ts"
 import { InvalidArgument, ShapeMismatch } from "../errors.ts"
+import { inF32, isAboveF32, isF32, mostWord } from "./numbers.ts"
 import * as Recording from "./Recording.ts"
 import * as Shape from "./Shape.ts"
 import type { Op, Tensor } from "./value.ts"
@@ -69,12 +70,12 @@ const invalid = (
 ): InvalidArgument | undefined => {
   const wrong = (name: string, value: number, need: string) =>
     new InvalidArgument({ name, value, need })
-  if (!(temperature > 0 && temperature < Infinity)) {
-    return wrong("temperature", temperature, "above 0 and finite")
+  if (!isAboveF32(temperature)) {
+    return wrong("temperature", temperature, inF32("above 0 and finite", temperature))
   }
   if (!(Number.isInteger(topK) && topK >= 0)) return wrong("topK", topK, "a whole number from 0 on")
-  if (!(topP > 0 && topP <= 1)) return wrong("topP", topP, "above 0 and at most 1")
-  if (!(minP >= 0 && minP <= 1)) return wrong("minP", minP, "between 0 and 1")
+  if (!(isF32(topP) && topP > 0 && topP <= 1)) return wrong("topP", topP, "above 0 and at most 1")
+  if (!(isF32(minP) && minP >= 0 && minP <= 1)) return wrong("minP", minP, "between 0 and 1")
 }
 
 /** The plain function under `sample`. */
@@ -96,7 +97,7 @@ export const sampleTo = <A extends `${string} ${string}`, P extends string>(
     Recording.launchTo(rec, sampleKernel, {
       reads: { logits, noise },
       writes: { out: init<A>(logits) },
-      params: { temperature, topK, topP, minP },
+      params: { temperature, topK: Math.min(topK, mostWord), topP, minP },
       overrides: lanes(logits.shape.at(-1)!),
     }),
     (made) => made.out,

@@ -9,6 +9,7 @@ import { mul as mulKernel } from "../../kernels/mul.ts"
 import { scale as scaleKernel } from "../../kernels/scale.ts"
 import { silu as siluKernel } from "../../kernels/silu.ts"
 import { InvalidArgument, type ShapeMismatch } from "../errors.ts"
+import { inF32, isF32 } from "./numbers.ts"
 import * as Recording from "./Recording.ts"
 import * as Shape from "./Shape.ts"
 import type { Op, Tensor } from "./value.ts"
@@ -91,8 +92,9 @@ export const scaleTo = <A extends string>(
   x: Tensor<"f32", A>,
   factor: number,
 ): Result.Result<Tensor<"f32", A>, ShapeMismatch | InvalidArgument> => {
-  if (!Number.isFinite(factor)) {
-    return Result.fail(new InvalidArgument({ name: "factor", value: factor, need: "finite" }))
+  if (!isF32(factor)) {
+    const need = inF32("finite", factor)
+    return Result.fail(new InvalidArgument({ name: "factor", value: factor, need }))
   }
   return Result.map(
     Recording.launchTo(rec, scaleKernel, {

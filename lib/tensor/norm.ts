@@ -4,6 +4,7 @@ import { workgroup } from "../../kernels/grid.ts"
 import { rmsNorm as rmsNormKernel } from "../../kernels/rms_norm.ts"
 import { softmax as softmaxKernel } from "../../kernels/softmax.ts"
 import { InvalidArgument, type ShapeMismatch } from "../errors.ts"
+import { inF32, isAboveF32 } from "./numbers.ts"
 import * as Recording from "./Recording.ts"
 import type * as Shape from "./Shape.ts"
 import type { Op, Tensor } from "./value.ts"
@@ -15,8 +16,9 @@ export const rmsNormTo = <A extends string>(
   weight: Tensor<"f32", Shape.Last<NoInfer<A>>>,
   { eps }: { readonly eps: number },
 ): Result.Result<Tensor<"f32", A>, ShapeMismatch | InvalidArgument> => {
-  if (!(eps > 0)) {
-    return Result.fail(new InvalidArgument({ name: "eps", value: eps, need: "above 0" }))
+  if (!isAboveF32(eps)) {
+    const need = inF32("above 0", eps)
+    return Result.fail(new InvalidArgument({ name: "eps", value: eps, need }))
   }
   return Result.map(
     Recording.launchTo(rec, rmsNormKernel, {

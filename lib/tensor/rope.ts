@@ -9,6 +9,9 @@ import type { Tensor } from "./value.ts"
 
 export type { Pairing }
 
+/** Elements of a head, many times more than any model has. */
+const mostRotary = 65_536
+
 /** How frequencies follow from a base. */
 export interface TurnsOptions {
   /** Pair p turns by `theta^(-2p / rotary)` radians a position. */
@@ -32,6 +35,7 @@ export const turns = (
   if (!(Number.isSafeInteger(rotary) && rotary >= 0 && rotary % 2 === 0)) {
     return refuse("rotary", rotary, "even: elements turn in pairs")
   }
+  if (rotary > mostRotary) return refuse("rotary", rotary, `at most ${mostRotary}`)
   const pairs = rotary / 2
   if (factors !== undefined && factors.length !== pairs) {
     return refuse("the number of factors", factors.length, `${pairs}, one a pair`)

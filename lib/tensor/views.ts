@@ -22,6 +22,8 @@ export const split = <
 ): Result.Result<Tensor<D, Shape.Replace<A, X, Y>>, ShapeMismatch> => {
   const at = Shape.words(x.axes).indexOf(axis)
   const parts = Shape.of(into, sizes).shape
+  const bad = Shape.wholeError(`[${x.axes}]`, { axes: into, shape: parts })
+  if (bad !== undefined) return Result.fail(bad)
   const expected = Shape.size(parts)
   if (x.shape[at] !== expected) {
     return Result.fail(
@@ -78,6 +80,8 @@ export const reshape = <D extends DType, const A extends string>(
   sizes: NoInfer<Shape.Sizes<A>>,
 ): Result.Result<Tensor<D, A>, ShapeMismatch> => {
   const { shape } = Shape.of(axes, sizes)
+  const bad = Shape.wholeError(`[${x.axes}]`, { axes, shape })
+  if (bad !== undefined) return Result.fail(bad)
   const [expected, actual] = [Shape.size(shape), Shape.size(x.shape)]
   return expected === actual
     ? Result.succeed({ ...x, axes, shape })

@@ -5,7 +5,14 @@
  */
 import { Effect } from "effect"
 import { attendPages, type PagedRow } from "../attention/pages.ts"
-import { type AttendError, groupWindow, layerError, layerOf } from "../attention/options.ts"
+import {
+  type AttendError,
+  capError,
+  groupWindow,
+  layerError,
+  layerOf,
+  scaleError,
+} from "../attention/options.ts"
 import { orderError, type PageTensors, pageTensorsTo } from "../attention/tensors.ts"
 import type { States } from "../attention/AttentionState.ts"
 import * as Window from "../attention/Window.ts"
@@ -85,17 +92,8 @@ const oneOf = (name: string, value: unknown, all: ReadonlyArray<unknown>) =>
 /** Hints do nothing, and are still not taken without a look. */
 const hintError = (options: Options): InvalidArgument | undefined => {
   const { maskValue, attnScale, attnLogitsSoftCap: cap } = options
-  const numberError = (name: string, value: number, ok: boolean, need: string) =>
-    ok ? undefined : new InvalidArgument({ name, value, need })
-  return (attnScale === undefined
-    ? undefined
-    : numberError("attnScale", attnScale, Number.isFinite(attnScale), "a finite number")) ??
-    (cap === undefined ? undefined : numberError(
-      "attnLogitsSoftCap",
-      cap,
-      Number.isFinite(cap) && cap > 0,
-      "a finite number above 0",
-    )) ??
+  return (attnScale === undefined ? undefined : scaleError("attnScale", attnScale)) ??
+    (cap === undefined ? undefined : capError("attnLogitsSoftCap", cap)) ??
     wholeError("maxContextLen", options.maxContextLen, 0) ??
     wholeError("numSplits", options.numSplits, 0) ??
     wholeError("pagesPerComputeBlock", options.pagesPerComputeBlock, 1) ??

@@ -2,6 +2,7 @@
 import { snapshots } from "../snapshot/trial.ts"
 import { faultPrograms, interruptions } from "./faults.ts"
 import { files } from "./files.ts"
+import { hostileCalls, hostileTables, hostileValues } from "./hostile.ts"
 import { lawPrograms } from "./laws.ts"
 import type { Trial } from "./trial.ts"
 
@@ -10,6 +11,9 @@ export const trials: ReadonlyArray<Trial> = [
   ...lawPrograms,
   ...faultPrograms,
   ...interruptions,
+  hostileCalls,
+  hostileTables,
+  ...hostileValues,
   snapshots,
   ...files,
 ]

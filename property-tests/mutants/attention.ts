@@ -39,11 +39,11 @@ const mutants: ReadonlyArray<Mutant> = [
     ["scale: scale ?? 1 / Math.sqrt(keyDim)", "scale: scale ?? 1", "the default scale dropped"],
     ["softCap: softCap ?? 0", "softCap: 0", "soft cap dropped"],
     [
-      "window: window.last ?? 0",
-      "window: (window.last ?? 0) && window.last! + 1",
+      "Math.min(window.last ?? 0, mostWord)",
+      "(window.last ?? 0) && window.last! + 1",
       "window off by one",
     ],
-    ["sinks: window.sinks,", "sinks: 0,", "sinks dropped"],
+    ["Math.min(window.sinks, mostWord)", "0", "sinks dropped"],
     ["valueHeadStride: values.head", "valueHeadStride: keys.head", "strides of keys for values"],
     ["keyBase: keys.base", "keyBase: values.base", "bases swapped"],
     ["keySlotStride: keys.slot", "keySlotStride: keys.head", "strides of slots and heads swapped"],
@@ -65,7 +65,7 @@ const mutants: ReadonlyArray<Mutant> = [
       "value <= needed[i]! + 1) continue",
       "a window one position shorter passes",
     ],
-    ["softCap > 0", "softCap >= 0", "a soft cap of 0"],
+    ["isAboveF32(value)", "isF32(value) && value >= 0", "a soft cap of 0"],
     ["layers === 1 ? 0 : NaN", "0", "the layer of a read is guessed"],
     ["layer < arena.layout.layers", "layer <= arena.layout.layers", "a layer after the last"],
     [
@@ -73,7 +73,7 @@ const mutants: ReadonlyArray<Mutant> = [
       "Window.all : Window.last(window + 1)",
       "the group's window off by one",
     ],
-    ["!Number.isFinite(scale)", "Number.isNaN(scale)", "an infinite scale"],
+    ["  isF32(value)\n", "  !Number.isNaN(value)\n", "an infinite scale"],
   ]),
   // Its groups must have let go of other blocks before their tables differ: a windowed model's have.
   ...inside("lib/attention/Attention.ts", [

@@ -52,7 +52,11 @@ export const attending: ReadonlyArray<Mutant> = [
       "head % params.key_heads",
       "the wrong key head of a group",
     ],
-    ["if (sum == 0.0) { lse[i] = LSE_EMPTY; return; }", "", "nothing seen is divided by nothing"],
+    [
+      "if (first > position) { lse[i] = LSE_EMPTY; return; }",
+      "",
+      "nothing seen is divided by nothing",
+    ],
     ["out[result + d] /= sum;", "", "the mean is not divided"],
     [
       "p % params.block_size;",

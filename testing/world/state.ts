@@ -148,7 +148,7 @@ export const count = ({ tally }: World, name: string): void => Laws.count(tally,
 
 /** Puts a law to the test. */
 export const must = (
-  { tally }: World,
+  { tally }: Pick<World, "tally">,
   law: Laws.Name,
   holds: boolean,
   detail: string | (() => string),
@@ -274,7 +274,7 @@ export const alive = (
 }
 
 /** What an undone operation must leave as it was, as text; generations of free blocks may rise. */
-export const picture = ({ arena }: World): string =>
+export const picture = ({ arena }: Pick<World, "arena">): string =>
   arena.ledgers.map(({ numBlocks, free, numFree, references, fill, generation }) => {
     const isFree = new Set(free.subarray(0, numFree))
     let text = ""

@@ -59,13 +59,12 @@ export const keep = (world: World, guard: Guard, values: ReadonlyArray<Value>): 
   assert.equal(arena.owners.has(guard.owner), true)
 }
 
-/** The books: laws 3 and 10 as the world stands. */
-const books = (world: World): void => {
-  const { arena, guards, running } = world
-  if (world.defect !== undefined) throw world.defect.cause
-  for (const [group, { numBlocks, references, free, numFree }] of arena.ledgers.entries()) {
+/** Law 3 on the books of an arena. */
+export const conserved = (world: Pick<World, "arena" | "tally">): void => {
+  const { ledgers, owners } = world.arena
+  for (const [group, { numBlocks, references, free, numFree }] of ledgers.entries()) {
     const recount = new Uint32Array(numBlocks)
-    for (const { held } of arena.owners) for (const id of held[group]!) recount[id]!++
+    for (const { held } of owners) for (const id of held[group]!) recount[id]!++
     const unused = new Set(free.subarray(0, numFree))
     must(world, "conservation", unused.size === numFree, "a block is free twice")
     must(world, "conservation", !unused.has(numBlocks), "the dummy is free")
@@ -80,6 +79,13 @@ const books = (world: World): void => {
       }
     }
   }
+}
+
+/** The books: laws 3 and 10 as the world stands. */
+const books = (world: World): void => {
+  const { arena, guards, running } = world
+  if (world.defect !== undefined) throw world.defect.cause
+  conserved(world)
   if (running.size > 0) return
   const open = guards.filter(({ owner }) => owner.open).length
   const owners = arena.owners.size

@@ -73,7 +73,7 @@ const openIndex = (folder: string, path: string): Opened =>
         const reason = `tensor ${quote(name)} should be in ${shard}, and is not`
         return yield* new BadModelFile({ file: path, offset: index.offset("weight_map"), reason })
       }
-      out.push(...tensors)
+      for (const tensor of tensors) out.push(tensor)
     }
     return out
   })

@@ -139,6 +139,8 @@ export const blocks = (
   Needs
 > => {
   const { pages, numBlocks, maxSeqLen } = view.collection
+  const bad = Pages.denseError(pages)
+  if (bad !== undefined) return Effect.fail(bad)
   const pieces = Array.from({ length: numBlocks }, (_, page): Piece => {
     const cache = Pages.at(pages, page)
     return { cache, from: 0, to: cache.length, row: page * maxSeqLen }

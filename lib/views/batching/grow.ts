@@ -11,6 +11,7 @@ import {
   InvalidArgument,
   ShapeMismatch,
 } from "../../errors.ts"
+import { largest } from "../../tensor/numbers.ts"
 import {
   type Batch,
   type BatchError,
@@ -48,8 +49,8 @@ const cachesOf = (
 
 const counted = (lengths: ReadonlyArray<number>, added: ReadonlyArray<number>): Partial<Batch> => ({
   cacheLengths: lengths,
-  maxSeqLength: Math.max(0, ...added),
-  maxCacheLength: Math.max(0, ...lengths),
+  maxSeqLength: largest(added, 0),
+  maxCacheLength: largest(lengths, 0),
 })
 
 /**

@@ -11,6 +11,7 @@ import {
   ShapeMismatch,
   UnknownSequence,
 } from "../../errors.ts"
+import { largest } from "../../tensor/numbers.ts"
 
 /** Sizes that kernels are made for. */
 export interface KvCacheStaticParams {
@@ -98,7 +99,7 @@ const batchError = (
     const need = `at most ${length}, the tokens that block ${block} holds`
     return new InvalidArgument({ name: `cacheLengths[${b}]`, value: cacheLengths[b]!, need })
   }
-  const longest = Math.max(0, ...cacheLengths)
+  const longest = largest(cacheLengths, 0)
   const bad = countError("maxSeqLength", maxSeqLength, blockSize) ??
     countError("maxCacheLength", maxCacheLength, blockSize)
   if (bad !== undefined || maxCacheLength >= longest) return bad
@@ -128,7 +129,7 @@ export const of = (
     lookupTable: Array.from(options.lookupTable),
     cacheLengths,
     maxSeqLength: options.maxSeqLength ?? 0,
-    maxCacheLength: options.maxCacheLength ?? Math.max(0, ...cacheLengths),
+    maxCacheLength: options.maxCacheLength ?? largest(cacheLengths, 0),
   }
   const bad = layoutError(layout) ?? batchError(pages, batch)
   if (bad !== undefined) return Result.fail(bad)
@@ -200,9 +201,10 @@ export const sharedError = (
   { lookupTable }: Batch,
   changes: (row: number) => boolean,
 ): DuplicateBlock | undefined => {
+  const rows = Map.groupBy(lookupTable.keys(), (b) => lookupTable[b]!)
   for (const [b, block] of lookupTable.entries()) {
-    const other = lookupTable.findIndex((one, i) => one === block && i !== b)
-    if (other < 0 || !changes(b)) continue
+    const other = rows.get(block)!.find((row) => row !== b)
+    if (other === undefined || !changes(b)) continue
     return new DuplicateBlock({ block, owner: `row ${other} of the batch as well` })
   }
 }

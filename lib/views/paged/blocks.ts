@@ -9,6 +9,7 @@ import {
   OutOfBlocks,
   type UnknownSequence,
 } from "../../errors.ts"
+import { smallest } from "../../tensor/numbers.ts"
 import { isWhole, wholeError } from "../whole.ts"
 import { blocksOf, ownerError, type PagedKvCache, sequenceError, update } from "./value.ts"
 
@@ -166,7 +167,7 @@ export const truncate = (
       blockTable: blockTable.with(sequence, row),
       seqLengths: seqLengths.with(sequence, length),
       owners: HashMap.removeMany(cache.owners, freed),
-      lowest: Math.min(cache.lowest, ...freed),
+      lowest: smallest(freed, cache.lowest),
     })
     return { cache: next, freed }
   })

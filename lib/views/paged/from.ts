@@ -30,9 +30,12 @@ const tableError = ({ blockTable, seqLengths }: Tables): InvalidArgument | undef
  */
 export const fromPages = (
   pages: Pages.Pages,
-  { blockTable, seqLengths }: Tables,
+  given: Tables,
 ): Result.Result<PagedKvCache, InvalidArgument | DuplicateBlock> =>
   Result.gen(function* () {
+    // Copies, which have no holes and do not change with the caller's.
+    const blockTable = Array.from(given.blockTable, (row) => Array.from(row))
+    const seqLengths = Array.from(given.seqLengths)
     const bad = layoutError(pages.arena.layout) ?? tableError({ blockTable, seqLengths }) ??
       wholeError(Object.fromEntries(seqLengths.map((n, i) => [`seqLengths[${i}]`, n])), 0)
     if (bad !== undefined) return yield* Result.fail(bad)

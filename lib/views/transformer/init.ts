@@ -191,14 +191,19 @@ export const initCache = (
     return cacheOf(made)
   })
 
+/** More than any model has. */
+const mostLayers = 65_536
+
 /** A cache whose layers have no views yet. */
 export const initEmpty = (
   numHiddenLayers: number,
 ): Result.Result<TransformerCache, InvalidArgument> => {
-  if (Number.isSafeInteger(numHiddenLayers) && numHiddenLayers >= 1) {
+  if (
+    Number.isSafeInteger(numHiddenLayers) && numHiddenLayers >= 1 && numHiddenLayers <= mostLayers
+  ) {
     return Result.succeed(cacheOf(new Array<undefined>(numHiddenLayers).fill(undefined)))
   }
-  const need = "a whole number, at least 1"
+  const need = numHiddenLayers > mostLayers ? `at most ${mostLayers}` : "a whole number, at least 1"
   return Result.fail(
     new InvalidArgument({ name: "numHiddenLayers", value: numHiddenLayers, need }),
   )

@@ -13,6 +13,7 @@ import {
   ShapeMismatch,
   type UnknownSequence,
 } from "../../errors.ts"
+import { largest } from "../../tensor/numbers.ts"
 import { slotError, whole } from "./check.ts"
 import { copyRows } from "./copy.ts"
 import { startsError } from "./init.ts"
@@ -82,7 +83,7 @@ const pairError = (
     const remedy = "{ cast: true } rounds it"
     return new DTypeMismatch({ tensor: "other", expected, actual, remedy })
   }
-  const needed = Math.max(...other.indexs)
+  const needed = largest(other.indexs, 0)
   const { maximumSequenceLength: capacity } = self
   if (needed > capacity) return new CapacityExceeded({ needed, capacity })
   if (self.arena === other.arena || lease !== undefined) return undefined
@@ -175,7 +176,7 @@ export const insertIndex = (
       const bad = listError("index", index, slot, one)
       if (bad !== undefined) yield* Result.fail(bad)
       const { maximumSequenceLength: capacity } = one
-      const needed = Math.max(0, ...index)
+      const needed = largest(index, 0)
       if (needed > capacity) yield* Result.fail(new CapacityExceeded({ needed, capacity }))
       const rows: Array<KvCache> = []
       for (const [i, length] of index.entries()) {

@@ -4,6 +4,7 @@ import * as Mask from "../../attention/Mask.ts"
 import * as Window from "../../attention/Window.ts"
 import { InvalidArgument } from "../../errors.ts"
 import { maskOf } from "./AttnMaskDetail.ts"
+import { whole } from "./check.ts"
 import { error as metadataError, type TransformerMetadata } from "./TransformerMetadata.ts"
 import type { TransformerCacheView } from "./value.ts"
 
@@ -53,6 +54,15 @@ const padded = (
   return { positions }
 }
 
+/** Far more than are ever asked at once: positions are listed for each. */
+const mostTokens = 2 ** 20
+
+const tokensError = (tokens: number): InvalidArgument | undefined => {
+  const bad = whole("tokens", tokens, 0)
+  if (bad !== undefined || tokens <= mostTokens) return bad
+  return new InvalidArgument({ name: "tokens", value: tokens, need: `at most ${mostTokens}` })
+}
+
 /**
  * The mask of `tokens` queries a row over a view that holds their keys already: what the call says, what the layer
  * says and what the rows' `starts` say, all of it at once.
@@ -64,7 +74,7 @@ export const maskFor = (
   metadata: TransformerMetadata = {},
 ): Result.Result<Mask.Mask, InvalidArgument> =>
   Result.gen(function* () {
-    const bad = metadataError(metadata, self.rows.length, tokens)
+    const bad = tokensError(tokens) ?? metadataError(metadata, self.rows.length, tokens)
     if (bad !== undefined) return yield* Result.fail(bad)
     const rows = self.rows.map(({ length }) => ({ contextLen: length, queryLen: tokens }))
     const stand = { ...padded(self, tokens, metadata), ...given }

@@ -7,6 +7,7 @@ import { realize, type RealizeError } from "../../cache/Realize.ts"
 import type { KvCache } from "../../cache/value.ts"
 import type { WriteError } from "../../cache/write.ts"
 import { concat } from "../../tensor/arrange.ts"
+import { largest, smallest } from "../../tensor/numbers.ts"
 import * as Recording from "../../tensor/Recording.ts"
 import { castRows, gatherRows, rowsOver, type Span } from "./copy.ts"
 import type { Shard, Sharded } from "./sharded.ts"
@@ -60,8 +61,8 @@ const rowOf = (
       )
       pieces.push(yield* all(byHead, "heads"))
     }
-    const from = Math.min(...held.map(({ starts }) => starts[0]!))
-    const length = Math.max(...held.map((cache) => cache.length))
+    const from = smallest(held.map(({ starts }) => starts[0]!), Infinity)
+    const length = largest(held.map((cache) => cache.length), 0)
     const first = pieces[0]!
     const whole = yield* all(from === 0 ? pieces : [zeros(first, from), ...pieces], "tokens")
     return [whole, { from, length }] as const

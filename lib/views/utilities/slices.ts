@@ -61,6 +61,9 @@ const lengthsError = (
   }
 }
 
+/** Positions that slices can name. */
+const mostPositions = 2 ** 31
+
 /** Most columns of one group. */
 const mostPadding = 2 ** 20
 
@@ -83,6 +86,12 @@ export const slotMappingToSlices = (
     if (slicesPerProcessingPage > mostPadding) {
       const need = `at most ${mostPadding}: so many columns are made at least`
       return yield* invalid("slicesPerProcessingPage", slicesPerProcessingPage, need)
+    }
+    if (numPages * pageSize > mostPositions) {
+      const need = `at most ${
+        Math.floor(mostPositions / pageSize)
+      }: slices count positions in 32 bits`
+      return yield* invalid("numPages", numPages, need)
     }
     const columns: readonly [Array<number>, Array<number>, Array<number>] = [[], [], []]
     let source = 0

@@ -40,12 +40,14 @@ fn value_of(block: u32, offset: u32, head: u32) -> u32 {
     offset * params.value_slot_stride;
 }
 
+fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 // tanh of more than 15 is 1 in f32, and may overflow on the way; of less than 1/4 its series is closer.
 fn soft_capped(score: f32, cap: f32) -> f32 {
   let x = clamp(score / cap, -15.0, 15.0);
   let y = x * x;
   let rest = y * (0.33333334 - y * (0.13333334 - y * (0.053968254 - y * 0.021869488)));
-  return select(cap * tanh(x), score - score * rest, y < 0.0625);
+  let near = select(cap * tanh(x), score - score * rest, y < 0.0625);
+  return select(near, score, is_nan(score)); // a clamp makes a number of NaN
 }
 fn capped(score: f32) -> f32 {
   if (params.soft_cap == 0.0) { return score; }
@@ -89,13 +91,13 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       }
       most = score;
     }
-    let weight = exp(score - most);
+    let weight = select(exp(score - most), score, is_nan(score));
     sum += weight;
     for (var d = 0u; d < params.value_dim; d++) { out[result + d] += weight * values_in(value, d); }
   }
-  if (sum == 0.0) { lse[i] = LSE_EMPTY; return; }
+  if (first > position) { lse[i] = LSE_EMPTY; return; }
   for (var d = 0u; d < params.value_dim; d++) { out[result + d] /= sum; }
-  lse[i] = most + log(sum);
+  lse[i] = select(most + log(sum), sum, is_nan(sum));
 }
 
 fn keys_at(i: u32) -> f32 { return bitcast<f32>((keys[i / 2u] >> (16u * (i & 1u))) << 16u); }

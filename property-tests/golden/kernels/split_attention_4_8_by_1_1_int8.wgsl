@@ -56,6 +56,7 @@ fn sight(token: u32, split: u32) -> Sight {
   let sinks = select(0u, min(params.sinks, start), split == 0u);
   return Sight(table, first, sinks, begin, min(end, base + split * part + part));
 }
+fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 
 // Four signed bytes; `unpack4xI8` is a language feature that not every device has.
 fn bytes(word: u32) -> vec4f {
@@ -112,9 +113,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     }
   }
   let part = split * params.tokens * params.num_q_heads;
+  // A sum is compared by its bits: some devices take NaN for 0.
   let at0 = part + row0 + 0u;
-  let total0 = select(1.0, sum0, sum0 > 0.0);
-  lse[at0] = select(LSE_EMPTY, (most0 + log2(total0)) * LN2, sum0 > 0.0);
+  let empty0 = (bitcast<u32>(sum0) & 0x7fffffffu) == 0u;
+  let total0 = select(sum0, 1.0, empty0);
+  let told0 = select((most0 + log2(total0)) * LN2, total0, is_nan(total0));
+  lse[at0] = select(told0, LSE_EMPTY, empty0);
   out[at0 * 2u + 0u] = o0_0 / total0;
   out[at0 * 2u + 1u] = o0_1 / total0;
 }

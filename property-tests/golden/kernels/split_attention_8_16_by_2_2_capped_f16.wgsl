@@ -56,6 +56,7 @@ fn sight(token: u32, split: u32) -> Sight {
   let sinks = select(0u, min(params.sinks, start), split == 0u);
   return Sight(table, first, sinks, begin, min(end, base + split * part + part));
 }
+fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 
 fn sees(s: Sight, table: u32, p: u32) -> bool {
   return s.table == table && ((p >= s.first && p < s.sinks) || (p >= s.start && p < s.end));
@@ -78,7 +79,8 @@ fn soft_capped(score: f32, cap: f32) -> f32 {
   let x = clamp(score / cap, -15.0, 15.0);
   let y = x * x;
   let rest = y * (0.33333334 - y * (0.13333334 - y * (0.053968254 - y * 0.021869488)));
-  return select(cap * tanh(x), score - score * rest, y < 0.0625);
+  let near = select(cap * tanh(x), score - score * rest, y < 0.0625);
+  return select(near, score, is_nan(score)); // a clamp makes a number of NaN
 }
 fn capped(score: f32) -> f32 {
   return LOG2E * soft_capped(score, params.soft_cap);
@@ -194,30 +196,39 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   }
   }
   let part = split * params.tokens * params.num_q_heads;
+  // A sum is compared by its bits: some devices take NaN for 0.
   let at0 = part + row0 + 0u;
-  let total0 = select(1.0, sum0, sum0 > 0.0);
-  lse[at0] = select(LSE_EMPTY, (most0 + log2(total0)) * LN2, sum0 > 0.0);
+  let empty0 = (bitcast<u32>(sum0) & 0x7fffffffu) == 0u;
+  let total0 = select(sum0, 1.0, empty0);
+  let told0 = select((most0 + log2(total0)) * LN2, total0, is_nan(total0));
+  lse[at0] = select(told0, LSE_EMPTY, empty0);
   out[at0 * 4u + 0u] = o0_0 / total0;
   out[at0 * 4u + 1u] = o0_1 / total0;
   out[at0 * 4u + 2u] = o0_2 / total0;
   out[at0 * 4u + 3u] = o0_3 / total0;
   let at1 = part + row0 + 1u;
-  let total1 = select(1.0, sum1, sum1 > 0.0);
-  lse[at1] = select(LSE_EMPTY, (most1 + log2(total1)) * LN2, sum1 > 0.0);
+  let empty1 = (bitcast<u32>(sum1) & 0x7fffffffu) == 0u;
+  let total1 = select(sum1, 1.0, empty1);
+  let told1 = select((most1 + log2(total1)) * LN2, total1, is_nan(total1));
+  lse[at1] = select(told1, LSE_EMPTY, empty1);
   out[at1 * 4u + 0u] = o1_0 / total1;
   out[at1 * 4u + 1u] = o1_1 / total1;
   out[at1 * 4u + 2u] = o1_2 / total1;
   out[at1 * 4u + 3u] = o1_3 / total1;
   let at2 = part + row1 + 0u;
-  let total2 = select(1.0, sum2, sum2 > 0.0);
-  lse[at2] = select(LSE_EMPTY, (most2 + log2(total2)) * LN2, sum2 > 0.0);
+  let empty2 = (bitcast<u32>(sum2) & 0x7fffffffu) == 0u;
+  let total2 = select(sum2, 1.0, empty2);
+  let told2 = select((most2 + log2(total2)) * LN2, total2, is_nan(total2));
+  lse[at2] = select(told2, LSE_EMPTY, empty2);
   out[at2 * 4u + 0u] = o2_0 / total2;
   out[at2 * 4u + 1u] = o2_1 / total2;
   out[at2 * 4u + 2u] = o2_2 / total2;
   out[at2 * 4u + 3u] = o2_3 / total2;
   let at3 = part + row1 + 1u;
-  let total3 = select(1.0, sum3, sum3 > 0.0);
-  lse[at3] = select(LSE_EMPTY, (most3 + log2(total3)) * LN2, sum3 > 0.0);
+  let empty3 = (bitcast<u32>(sum3) & 0x7fffffffu) == 0u;
+  let total3 = select(sum3, 1.0, empty3);
+  let told3 = select((most3 + log2(total3)) * LN2, total3, is_nan(total3));
+  lse[at3] = select(told3, LSE_EMPTY, empty3);
   out[at3 * 4u + 0u] = o3_0 / total3;
   out[at3 * 4u + 1u] = o3_1 / total3;
   out[at3 * 4u + 2u] = o3_2 / total3;

@@ -56,6 +56,7 @@ fn sight(token: u32, split: u32) -> Sight {
   let sinks = select(0u, min(params.sinks, start), split == 0u);
   return Sight(table, first, sinks, begin, min(end, base + split * part + part));
 }
+fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -117,13 +118,18 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     }
   }
   let part = split * params.tokens * params.num_q_heads;
+  // A sum is compared by its bits: some devices take NaN for 0.
   let at0 = part + row0 + 0u;
-  let total0 = select(1.0, sum0, sum0 > 0.0);
-  lse[at0] = select(LSE_EMPTY, (most0 + log2(total0)) * LN2, sum0 > 0.0);
+  let empty0 = (bitcast<u32>(sum0) & 0x7fffffffu) == 0u;
+  let total0 = select(sum0, 1.0, empty0);
+  let told0 = select((most0 + log2(total0)) * LN2, total0, is_nan(total0));
+  lse[at0] = select(told0, LSE_EMPTY, empty0);
   out[at0 * 1u + 0u] = o0_0 / total0;
   let at1 = part + row0 + 1u;
-  let total1 = select(1.0, sum1, sum1 > 0.0);
-  lse[at1] = select(LSE_EMPTY, (most1 + log2(total1)) * LN2, sum1 > 0.0);
+  let empty1 = (bitcast<u32>(sum1) & 0x7fffffffu) == 0u;
+  let total1 = select(sum1, 1.0, empty1);
+  let told1 = select((most1 + log2(total1)) * LN2, total1, is_nan(total1));
+  lse[at1] = select(told1, LSE_EMPTY, empty1);
   out[at1 * 1u + 0u] = o1_0 / total1;
 }
 
