@@ -1,5 +1,6 @@
 /** What a batch over fused sequence slots is, and when it is one. @module */
 import { Result } from "effect"
+import { grouped } from "../../cache/grouped.ts"
 import type { Kind, Layout, Storage } from "../../cache/Layout.ts"
 import * as Layouts from "../../cache/Layout.ts"
 import * as Pages from "../../cache/Pages.ts"
@@ -201,7 +202,7 @@ export const sharedError = (
   { lookupTable }: Batch,
   changes: (row: number) => boolean,
 ): DuplicateBlock | undefined => {
-  const rows = Map.groupBy(lookupTable.keys(), (b) => lookupTable[b]!)
+  const rows = grouped(lookupTable.keys(), (b) => lookupTable[b]!)
   for (const [b, block] of lookupTable.entries()) {
     const other = rows.get(block)!.find((row) => row !== b)
     if (other === undefined || !changes(b)) continue
