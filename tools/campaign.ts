@@ -93,7 +93,8 @@ const hear = (event: Event): void => {
     sum.executions += event.executions
     sum.states += event.states
   } else {
-    sum.findings = [...sum.findings, { seed: event.seed, text: event.text }]
+    // The seed shows all of it again.
+    sum.findings = [...sum.findings, { seed: event.seed, text: event.text.slice(0, 500) }]
     const again = `--trial "${event.trial} [${event.adapter}]" --batch ${event.seed}`
     console.log(`FOUND deno task campaign ${again}\n${event.text}\n`)
   }

@@ -52,11 +52,8 @@ const soaked = (lines: ReadonlyArray<Line>): string =>
   )
 
 const mended = (lines: ReadonlyArray<Line>): string =>
-  lines.flatMap((line) =>
-    "closed" in line
-      ? [`- ${line.was} (${line.closed.trial} [${line.closed.adapter}]): \`${line.test}\``]
-      : []
-  ).join("\n")
+  [...new Set(lines.flatMap((line) => "closed" in line ? [`- ${line.was}: \`${line.test}\``] : []))]
+    .join("\n")
 
 /** What stands between the page's marks. */
 export const report = (lines: ReadonlyArray<Line>): string =>

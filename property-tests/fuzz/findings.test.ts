@@ -1,7 +1,8 @@
 /** What the fuzzers found, each at its smallest. @module */
-import type { Result } from "effect"
+import { Result } from "effect"
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import process from "node:process"
 import * as Chat from "../../lib/model/Chat.ts"
 import * as Config from "../../lib/model/Config.ts"
 import * as Gguf from "../../lib/model/Gguf.ts"
@@ -13,6 +14,7 @@ import { notRun as run, readConfig, readVocabulary, type Said } from "../model/f
 import { gemma3Tokenizer } from "../model/tiny.vocabularies.ts"
 import { ok, patched, reason, tokens, withPatch } from "../model/vocabulary.ts"
 import { array, entry, file, header, types, u8 } from "../model/writer.ts"
+import { guarded } from "./guard.ts"
 import { random } from "./random.ts"
 
 const json = (text: string): Result.Result<Document, { readonly message: string }> =>
@@ -186,4 +188,23 @@ test("Tokenizer of letters refuses to split at all but spaces", () => {
     vocabulary(letters({ pre_tokenizer: { ...split, invert: true } })),
     run("Split beside byte_fallback", "invert", "none of it"),
   )
+})
+
+test("Tokenizer of a tokenizer.json leaves a token past the embeddings to be text", () => {
+  const past = { id: 1_000_000, content: "<image_soft_token>" }
+  const added_tokens = [past, { id: 300, content: "im_end", special: true }]
+  const vocabulary = ok(readVocabulary(letters({ added_tokens })))
+  const ids = ok(Tokenizer.encode(Tokenizer.fromVocabulary(vocabulary), "<|im_end|>"))
+  assert.ok(ids.every((id) => id < 300), `${ids}`)
+})
+
+test("guarded() gives a large file the time that reading all of it takes", () => {
+  const used = () => process.cpuUsage().user / 1000
+  const work = () => {
+    const end = used() + 80
+    while (used() < end);
+    return Result.succeed(1)
+  }
+  assert.throws(() => guarded(1000, work), /\d ms for 1000 bytes/)
+  assert.ok(Result.isSuccess(guarded(2 ** 22, work)))
 })

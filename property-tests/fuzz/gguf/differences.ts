@@ -87,6 +87,12 @@ export const onlyTheirs: ReadonlyArray<Difference & { readonly says: RegExp }> =
     why: "the format has them, no model's metadata does; here they are refused, and named",
   },
   {
+    kind: "more metadata entries than any model has",
+    says: /^\d+ metadata entries: over limits\.metadataEntries, \d+$/,
+    right: "both",
+    why: "the other has no limit; a file of a few bytes an entry would cost many times its size",
+  },
+  {
     kind: "versions 1 and 2, and big-endian files",
     says: /GGUF version is \d+: 3 is supported|it is big-endian/,
     right: "both",
