@@ -7,7 +7,6 @@
  *
  * @module
  */
-import { spawnSync } from "node:child_process"
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
@@ -19,6 +18,7 @@ import { page, renewed } from "../property-tests/campaign/report.ts"
 import { seedOf } from "../property-tests/campaign/seeds.ts"
 import { named, trials } from "../property-tests/campaign/trials.ts"
 import * as Crew from "./crew.ts"
+import { origin } from "./origin.ts"
 
 const root = fileURLToPath(new URL("../", import.meta.url))
 const { values } = parseArgs({
@@ -68,18 +68,13 @@ if (values.batch !== undefined) {
 const [seed, workers] = [number("seed", 0), number("workers", 1)]
 const seconds = number("minutes", 0) * 60
 const sums = new Map<string, { -readonly [K in keyof Entry]: Entry[K] }>()
-const runtime = process.versions["bun"] === undefined
-  ? `Deno ${process.versions["deno"]}`
-  : `Bun ${process.versions["bun"]}`
-const git = spawnSync("git", ["describe", "--always", "--dirty"], { cwd: root, encoding: "utf8" })
-const commit = git.status === 0 ? git.stdout.trim() : "unknown"
-const at = new Date().toISOString()
+const made = origin(root)
 
 const sumOf = ({ trial, adapter }: Named) => {
   const device = adapters.find(({ name }) => name === adapter)?.adapter ?? "host"
   const zero = { seconds: 0, batches: 0, executions: 0, states: 0, findings: [] }
   const sum = sums.get(`${trial} ${adapter}`) ??
-    { at, commit, runtime, trial, adapter, device, seed, ...zero }
+    { ...made, trial, adapter, device, seed, ...zero }
   sums.set(`${trial} ${adapter}`, sum)
   return sum
 }
@@ -124,7 +119,7 @@ const end = (): never => {
   }
   const all = [...sums.values()]
   const found = all.reduce((sum, { findings }) => sum + findings.length, 0)
-  console.log(`seed ${seed}, ${runtime}, ${commit}`)
+  console.log(`seed ${seed}, ${made.runtime}, ${made.commit}`)
   console.log(`${all.reduce((sum, one) => sum + one.executions, 0)} executions, ${found} findings`)
   process.exit(stopped ? 130 : found > 0 ? 1 : 0)
 }

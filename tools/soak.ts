@@ -1,23 +1,27 @@
 /**
  * Lives long: random operations on the embedded model, and whether memory grows meanwhile.
  *
- * `tools/soak.ts [--minutes M] [--seed S] [--device NAME] [--seconds T] [--most MB]`, or `--help`. The last line but
+ * `tools/soak.ts [--minutes M] [--seed S] [--device NAME] [--seconds T] [--most MB] [--ledger]`, or `--help`. The last line but
  * one is JSON for the ledger of campaigns; the last one says whether memory is flat. It fails if it is not, if a
  * buffer stays alive or if an operation fails.
  *
  * @module
  */
 import { Effect, Result } from "effect"
+import { appendFileSync } from "node:fs"
 import process from "node:process"
+import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { layerOf } from "../lib/cli/device.ts"
+import { path, type Soak } from "../property-tests/campaign/ledger.ts"
 import { isFlat } from "../property-tests/soak/slope.ts"
 import { type Sample, soak } from "../property-tests/soak/soak.ts"
+import { origin } from "./origin.ts"
 
 const help =
   `Generates, forks, cancels, chats, scores, snapshots and restores at random, and watches memory.
 
-tools/soak.ts [--minutes M] [--seed S] [--device NAME] [--seconds T] [--most MB]
+tools/soak.ts [--minutes M] [--seed S] [--device NAME] [--seconds T] [--most MB] [--ledger]
 
 --minutes  how long, 30 unless told
 --seed     decides the order of operations, 1 unless told
@@ -26,6 +30,7 @@ tools/soak.ts [--minutes M] [--seed S] [--device NAME] [--seconds T] [--most MB]
            is looked at
 --most     MB an hour by which memory may grow, 8 unless told: flat is a slope that is not surely above this,
            by two standard errors, for the whole process, the heap and what it holds outside
+--ledger   adds the last line but one to the ledger of campaigns
 
 Of Deno's engine garbage is only collected with --v8-flags=--expose-gc, which the task sets.`
 
@@ -36,6 +41,7 @@ const { values } = parseArgs({
     device: { type: "string", default: "cpu" },
     seconds: { type: "string", default: "10" },
     most: { type: "string", default: "8" },
+    ledger: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 })
@@ -87,26 +93,22 @@ const rows = Object.entries(slopes)
 for (const [name, { slope, error }] of rows) {
   console.log(`${name.padEnd(8)} ${slope.toFixed(2)} ± ${error.toFixed(2)} MB an hour`)
 }
-const digits = (value: number): number | null =>
-  Number.isFinite(value) ? Number(value.toPrecision(4)) : null
-const { slope, error } = slopes.rss
-console.log(JSON.stringify({
-  trial: "soak",
-  adapter,
-  minutes,
-  seed,
-  operations,
-  slope: digits(slope),
-  error: digits(error),
-  live,
-}))
 const rising = rows.filter(([, one]) => !isFlat(one, most)).map(([name]) => name)
+const { slope, error } = slopes.rss
+const root = fileURLToPath(new URL("../", import.meta.url))
+const digits = (value: number): number => Number(value.toPrecision(4))
+const line: Soak = {
+  ...{ soak: "the embedded model", ...origin(root), device: adapter, seed, minutes, operations },
+  ...{ slope: digits(slope), error: digits(error), flat: rising.length === 0, liveBuffers: live },
+}
+console.log(JSON.stringify(line))
 const known = rows.every(([, one]) => Number.isFinite(one.error))
 const flat = rising.length > 0
   ? `is NOT FLAT (${rising.join(", ")})`
   : known
   ? "is flat"
   : "was looked at too seldom to tell"
+if (values.ledger && known) appendFileSync(root + path, JSON.stringify(line) + "\n")
 console.log(
   `memory ${flat} after ${operations} operations in ${minutes} minutes, ${live} buffers alive`,
 )
