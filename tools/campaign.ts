@@ -70,11 +70,16 @@ const seconds = number("minutes", 0) * 60
 const sums = new Map<string, { -readonly [K in keyof Entry]: Entry[K] }>()
 const made = origin(root)
 
+const partsOf = (trial: string, adapter: string): { readonly parts?: number } => {
+  const { parts } = trials.find((one) => one.name === trial && one.adapter === adapter) ?? {}
+  return parts === undefined ? {} : { parts }
+}
+
 const sumOf = ({ trial, adapter }: Named) => {
   const device = adapters.find(({ name }) => name === adapter)?.adapter ?? "host"
   const zero = { seconds: 0, batches: 0, executions: 0, states: 0, findings: [] }
   const sum = sums.get(`${trial} ${adapter}`) ??
-    { ...made, trial, adapter, device, seed, ...zero }
+    { ...made, trial, adapter, device, seed, ...zero, ...partsOf(trial, adapter) }
   sums.set(`${trial} ${adapter}`, sum)
   return sum
 }

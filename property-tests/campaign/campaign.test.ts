@@ -5,10 +5,12 @@ import { runs } from "../arbitraries/runs.ts"
 import { repeat } from "./repeat.ts"
 import { named, trials } from "./trials.ts"
 
-const total = trials.reduce((sum, { share }) => sum + share, 0)
+// What tries everything there is takes many minutes, and its parts are among what the others draw.
+const drawn = trials.filter(({ parts }) => parts === undefined)
+const total = drawn.reduce((sum, { share }) => sum + share, 0)
 const { seed = Math.floor(Math.random() * 2 ** 31) } = runs(1)
 
-for (const trial of trials) {
+for (const trial of drawn) {
   test(`${named(trial)} finds nothing in its part of two minutes`, {
     timeout: 600_000,
   }, async () => {

@@ -21,6 +21,11 @@ const heard = async (
   return events
 }
 
+const entry: Entry = {
+  ...{ at: "2026-01-01T00:00:00.000Z", commit: "abc", runtime: "Deno 2", device: "host", seed: 1 },
+  ...{ trial: "files", adapter: "host", seconds: 3, batches: 1, executions: 100, states: 5 },
+  findings: [{ seed: 4, text: "one" }, { seed: 5, text: "two" }],
+}
 test("repeat() tries every trial, with seeds that follow from the campaign's", async () => {
   const [once, again, other] = [
     await heard([trial("a", 1, fine), trial("b", 5, fine)], 7),
@@ -32,6 +37,20 @@ test("repeat() tries every trial, with seeds that follow from the campaign's", a
   const seeds = (events: ReadonlyArray<Event>) => events.map(({ seed }) => seed)
   assert.deepEqual(seeds(once), seeds(again))
   assert.equal(new Set([...seeds(once), ...seeds(other)]).size, 4)
+})
+
+test("repeat() tries each part of a trial once, however long it may take", async () => {
+  const parts: Array<number> = []
+  const whole = trial("whole", 1, (seed) => {
+    parts.push(seed)
+    return fine()
+  })
+  await repeat([{ ...whole, parts: 3 }], 7, 1000, () => {})
+  assert.deepEqual(parts, [0, 1, 2])
+  const line = JSON.stringify({ ...entry, findings: [], batches: 3, parts: 3 })
+  assert.deepEqual(totals(parse(line)).map(({ exhausted }) => exhausted), [true])
+  const short = JSON.stringify({ ...entry, findings: [], batches: 2, parts: 3 })
+  assert.deepEqual(totals(parse(short)).map(({ exhausted }) => exhausted), [false])
 })
 
 test("repeat() goes on after a finding, and gives a trial up after three", async () => {
@@ -46,11 +65,6 @@ test("repeat() goes on after a finding, and gives a trial up after three", async
   assert.deepEqual(found, ["Error: fault 1", "Error: fault 2", "Error: fault 3"])
 })
 
-const entry: Entry = {
-  ...{ at: "2026-01-01T00:00:00.000Z", commit: "abc", runtime: "Deno 2", device: "host", seed: 1 },
-  ...{ trial: "files", adapter: "host", seconds: 3, batches: 1, executions: 100, states: 5 },
-  findings: [{ seed: 4, text: "one" }, { seed: 5, text: "two" }],
-}
 const closed = {
   closed: { trial: "files", adapter: "host", seed: 5 },
   ...{ was: "two", test: "a.test.ts: it is mended" },
@@ -61,7 +75,7 @@ test("totals() adds campaigns up; a finding is open until a line closes it", () 
   assert.deepEqual(totals(parse(text2)), [
     {
       ...{ trial: "files", adapter: "host", seconds: 6, executions: 200, states: 10 },
-      ...{ found: 4, open: 2 },
+      ...{ found: 4, open: 2, exhausted: false },
     },
   ])
 })

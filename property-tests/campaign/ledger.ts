@@ -29,6 +29,8 @@ export interface Entry {
   readonly executions: number
   readonly states: number
   readonly findings: ReadonlyArray<Finding>
+  /** Batches that try everything there is, where that can be said. */
+  readonly parts?: number
 }
 
 /** A finding that was mended: what it was, and the test that holds it down. */
@@ -69,6 +71,7 @@ const decode: (line: unknown) => Line = Schema.decodeUnknownSync(Schema.Union([
     ...trialed,
     ...{ seconds: number, batches: number, executions: number, states: number },
     findings: Schema.Array(found),
+    parts: Schema.optionalKey(number),
   }),
   Schema.Struct({ closed: Schema.Struct({ ...trialed, seed: number }), was: text, test: text }),
   Schema.Struct({
@@ -99,6 +102,8 @@ export interface Total {
   readonly found: number
   /** Findings that no line closes. */
   readonly open: number
+  /** Did one campaign try everything there is, and find nothing? */
+  readonly exhausted: boolean
 }
 
 const key = ({ trial, adapter }: Pick<Entry, "trial" | "adapter">): string =>
@@ -114,7 +119,7 @@ export const totals = (lines: ReadonlyArray<Line>): ReadonlyArray<Total> => {
     if (!("trial" in line)) continue
     const { trial, adapter, findings } = line
     const sum = sums.get(key(line)) ??
-      { trial, adapter, seconds: 0, executions: 0, states: 0, found: 0, open: 0 }
+      { trial, adapter, seconds: 0, executions: 0, states: 0, found: 0, open: 0, exhausted: false }
     const open = findings.filter(({ seed }) => !closed.has(`${key(line)} ${seed}`)).length
     sums.set(key(line), {
       trial,
@@ -124,6 +129,8 @@ export const totals = (lines: ReadonlyArray<Line>): ReadonlyArray<Total> => {
       states: sum.states + line.states,
       found: sum.found + findings.length,
       open: sum.open + open,
+      exhausted: sum.exhausted ||
+        (findings.length === 0 && line.batches >= (line.parts ?? Infinity)),
     })
   }
   return [...sums.values()]

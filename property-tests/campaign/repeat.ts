@@ -29,7 +29,7 @@ interface Turn {
   found: number
 }
 
-/** Every trial once, then whichever had least of its share, until the time is over. */
+/** Every trial once, then whichever had least of its share, until the time is over; one of parts until they are done. */
 export const repeat = async (
   trials: ReadonlyArray<Trial>,
   seed: number,
@@ -42,8 +42,10 @@ export const repeat = async (
   while (turns.some(({ batches }) => batches === 0) || now() < end) {
     const turn = turns.toSorted((a, b) => a.used - b.used)[0]
     if (turn === undefined) return
-    const { name, adapter, share, batch } = turn.trial
-    const named = { trial: name, adapter, seed: seedOf(seed, name, adapter, turn.batches++) }
+    const { name, adapter, share, parts, batch } = turn.trial
+    const number = turn.batches++
+    const own = parts === undefined ? seedOf(seed, name, adapter, number) : number
+    const named = { trial: name, adapter, seed: own }
     const start = now()
     tell({ ...named, kind: "begins" })
     try {
@@ -55,6 +57,8 @@ export const repeat = async (
       turn.found++
     }
     turn.used += (now() - start) / share
-    turns = turns.filter(({ found }) => found < enough)
+    turns = turns.filter(({ found, batches, trial: { parts } }) =>
+      found < enough && batches < (parts ?? Infinity)
+    )
   }
 }

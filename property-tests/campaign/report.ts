@@ -25,8 +25,8 @@ const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<st
 const tried = (lines: ReadonlyArray<Line>): string =>
   table(
     ["trial", "adapter", "executions", "states", "hours", "found", "open"],
-    totals(lines).map(({ trial, adapter, executions, states, seconds, found, open }) => [
-      trial,
+    totals(lines).map(({ trial, adapter, executions, states, seconds, found, open, exhausted }) => [
+      exhausted ? `${trial} (all of them)` : trial,
       adapter,
       ...[executions, states].map(thousands),
       (seconds / 3600).toFixed(2),

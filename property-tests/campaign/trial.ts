@@ -16,6 +16,8 @@ export interface Trial {
   readonly adapter: string
   /** Weight of its part of a campaign's time. */
   readonly share: number
+  /** Where everything there is can be tried: how many batches that takes. Their seeds are then 0, 1, …, once each. */
+  readonly parts?: number
   /** Tries what this seed gives, for about a second: the same seed gives the same batch. */
   readonly batch: (seed: number) => Promise<Batch>
 }

@@ -3,6 +3,7 @@ import { snapshots } from "../snapshot/trial.ts"
 import { faultPrograms, interruptions } from "./faults.ts"
 import { files } from "./files.ts"
 import { hostileCalls, hostileTables, hostileValues } from "./hostile.ts"
+import { indices } from "./indices.ts"
 import { lawPrograms } from "./laws.ts"
 import type { Trial } from "./trial.ts"
 
@@ -11,6 +12,7 @@ export const trials: ReadonlyArray<Trial> = [
   ...lawPrograms,
   ...faultPrograms,
   ...interruptions,
+  ...indices,
   hostileCalls,
   hostileTables,
   ...hostileValues,
