@@ -27,6 +27,8 @@ const send = (
     Effect.gen(function* () {
       const gpu = yield* Service
       const work = rec.work.splice(0)
+      // What follows may stand on what was lost: its values would mean nothing.
+      if (rec.lost !== undefined) return yield* Effect.fail(rec.lost)
       const gone = staleIn(work)
       if (gone !== undefined) return yield* gone
       const { kept, scratch } = yield* Effect.fromResult(back(gpu, launchesOf(work), keep))

@@ -208,3 +208,10 @@ test("guarded() gives a large file the time that reading all of it takes", () =>
   assert.throws(() => guarded(1000, work), /\d ms for 1000 bytes/)
   assert.ok(Result.isSuccess(guarded(2 ** 22, work)))
 })
+
+test("Vocabulary of a tokenizer.json whose model says no type is one of merges", () => {
+  const { type: _, ...model } = gemma3Tokenizer.model as Readonly<Record<string, Json>> // our own text
+  const past = [{ id: 1_000_000, content: "<image_soft_token>" }]
+  const [typed, untyped] = [letters({ added_tokens: past }), letters({ added_tokens: past, model })]
+  assert.deepEqual(ok(readVocabulary(untyped)).merges, ok(readVocabulary(typed)).merges)
+})

@@ -3,10 +3,24 @@ import { Cause, Effect, Exit, type Fiber } from "effect"
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { KvCache, Lease, Program } from "../../mod.ts"
+import {
+  append,
+  begin,
+  keep,
+  kvasir,
+  read,
+  realize,
+  replay,
+  row,
+  run,
+  step,
+  tick,
+  truncate,
+} from "../../testing/mod.ts"
 import { play } from "../models/play.ts"
 import * as World from "../../testing/world/world.ts"
 
-const realize = (...values: ReadonlyArray<{ readonly cache: KvCache }>) =>
+const realized = (...values: ReadonlyArray<{ readonly cache: KvCache }>) =>
   KvCache.realize(values.map(({ cache }) => cache))
 
 test("KvCache.truncate() of an owed write in the middle keeps the rows after it", () => {
@@ -53,7 +67,7 @@ test("KvCache.realize() fails where two runs wait for each other's claims", () =
   const a = w.lease()
   const [x, y] = [w.append(w.empty, 1), w.append(w.empty, 1)]
   const inOrder = (first: typeof x, then: typeof x) =>
-    Effect.andThen(Effect.andThen(realize(first), w.world.device.pause), realize(then))
+    Effect.andThen(Effect.andThen(realized(first), w.world.device.pause), realized(then))
   const [one, other] = [w.start(a, inOrder(x, y)), w.start(a, inOrder(y, x))]
   World.settle(w.world)
   const { message } = other.error()
@@ -74,11 +88,11 @@ test("KvCache.realize() fails where a run that waits for two others closes a rin
   const { pause } = w.world.device
   const second = w.start(
     a,
-    Effect.andThen(Effect.andThen(realize(x!), pause), realize(y!)),
+    Effect.andThen(Effect.andThen(realized(x!), pause), realized(y!)),
   )
-  const third = w.start(a, Effect.andThen(realize(z!), pause))
-  const both = Effect.all([realize(x!), realize(z!)], { concurrency: "unbounded" })
-  const first = w.start(a, Effect.asVoid(Effect.andThen(realize(y!), both)))
+  const third = w.start(a, Effect.andThen(realized(z!), pause))
+  const both = Effect.all([realized(x!), realized(z!)], { concurrency: "unbounded" })
+  const first = w.start(a, Effect.asVoid(Effect.andThen(realized(y!), both)))
   World.settle(w.world)
   const failed = [first, second, third].filter((run) => run.failed())
   assert.deepEqual(failed.map((run) => run.error()._tag), ["InvalidArgument"])
@@ -92,7 +106,7 @@ test("KvCache.realize() by a fiber that outlives its run is refused, and leaks n
   const a = w.lease()
   const x = w.append(w.empty, 2)
   let late: Fiber.Fiber<unknown, unknown> | undefined
-  const detached = Effect.andThen(w.world.device.pause, realize(x))
+  const detached = Effect.andThen(w.world.device.pause, realized(x))
   const fork = Effect.tap(
     Effect.forkDetach(detached, { startImmediately: true }),
     (fiber) => Effect.sync(() => late = fiber),
@@ -110,11 +124,11 @@ test("Lease.scoped() gives every block back, and its values go stale", () => {
   const w = play()
   const x = w.append(w.empty, 3)
   const a = w.lease()
-  const inner = Lease.scoped(w.world.arena)(Effect.scoped(Program.run(realize(x))))
+  const inner = Lease.scoped(w.world.arena)(Effect.scoped(Program.run(realized(x))))
   World.start(w.world, inner)
   World.settle(w.world)
   assert.deepEqual(w.free(), [8])
-  assert.equal(w.run(a, realize(x)).error()._tag, "StaleCache")
+  assert.equal(w.run(a, realized(x)).error()._tag, "StaleCache")
   w.end()
 })
 
@@ -154,4 +168,38 @@ test("KvCache.gather() that waits for a step fails when the step does", () => {
   assert.equal(reading.error()._tag, "StaleCache")
   assert.deepEqual(w.free(), [8])
   w.end()
+})
+
+test("Program.fetch() after a submit of its run has failed fails as that did, and reads nothing", () => {
+  const w = play()
+  const a = w.lease()
+  const x = w.append(w.empty, 1)
+  const body = Effect.gen(function* () {
+    const { keys } = yield* KvCache.gather(x.cache)
+    const first = yield* Effect.flip(Program.fetch(keys))
+    const again = yield* KvCache.gather(x.cache) // it builds on what was lost
+    return [first, yield* Effect.flip(Program.fetch(again.keys))] as const
+  })
+  w.world.device.faults.push("refused")
+  let faults: ReadonlyArray<unknown> = []
+  const told = Effect.tap(body, (both) => Effect.sync(() => void (faults = both)))
+  assert.equal(w.run(a, told).error()._tag, "GpuFault")
+  assert.equal(faults.length, 2)
+  assert.equal(faults[0], faults[1])
+  w.realize(a, x)
+  w.reads(a, x)
+  w.end()
+})
+
+test("a value may be stale though a run has read a narrower view of what it grows from", async () => {
+  const layout = { layers: 1, keyHeads: 1, keyDim: 1, blockSize: 1, capacity: 24 }
+  await replay(kvasir, { layout, numBlocks: [3], poison: "nan", recycle: "lifo" }, [
+    append(0, 1),
+    run(0, [realize(0)]),
+    append(0, 1),
+    truncate(0, 2),
+    begin(0, [step([row(0, 0)]), step([row(2, 0)]), read(0, 0)]),
+    keep(0, [0]),
+    tick(0),
+  ])
 })

@@ -204,10 +204,8 @@ const body = (world: World.World, guard: World.Guard, run: Run, onLanding: () =>
     const acts = Effect.forEach(run.acts, (act) =>
       Effect.suspend(() => {
         const { values, effect } = perform(world, act, at)
-        const steps = new Set(
-          local.filter(({ cache }) => cache.node.rows === undefined)
-            .map(({ cache }) => cache.node),
-        )
+        const steps = local.map(({ cache }) => cache)
+          .filter(({ node }) => node.rows === undefined)
         const sure = values.every(({ cache }) => World.alive(world, cache, steps))
         const views = values.flatMap(closure)
         // What was recorded before a fetch can no longer be read after it.

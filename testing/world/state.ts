@@ -253,21 +253,21 @@ export const close = ({ scope, whole }: Guard): void => {
 
 /**
  * Must this value be readable? A lease guards a view of its node that is at least as wide, or its base, or a
- * step of the same run has made it.
+ * step of the same run has made such a view.
  */
 export const alive = (
   world: World,
   cache: KvCache,
-  made: ReadonlySet<KvCache["node"]> = new Set(),
+  made: Iterable<View> = [],
 ): boolean => {
-  if (made.has(cache.node)) return true
   if (cache.length === 0 && cache.node.tables !== undefined) return true
+  const sees = ({ node, length, starts }: View): boolean =>
+    node === cache.node && length >= cache.length &&
+    starts.every((s, g) => s <= cache.starts[g]!)
+  for (const view of made) if (sees(view)) return true
   for (const { owner, whole } of world.guards) {
     if (!owner.open) continue
-    for (const { node, length, starts } of whole) {
-      const wider = length >= cache.length && starts.every((s, g) => s <= cache.starts[g]!)
-      if (node === cache.node && wider) return true
-    }
+    for (const view of whole) if (sees(view)) return true
   }
   const { tables, rows: owed, base } = cache.node
   return tables === undefined && owed !== undefined && alive(world, base!, made)
