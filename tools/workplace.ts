@@ -21,16 +21,19 @@ export interface Run {
   readonly ended: "passed" | "failed" | "time"
   /** The first test that failed. */
   readonly title: string | undefined
+  /** The law that it found broken, if it names one. */
+  readonly law: string | undefined
   /** Cases that a property of it needed. */
   readonly cases: number | undefined
+  readonly seconds: number
   readonly output: string
 }
 
 /** Large, and never changed by a test: the copy has links to them. */
 const linked: ReadonlySet<string> = new Set(["node_modules", ".cache"])
 
-/** A test that runs longer has met an endless loop: the slowest needs a quarter of it. */
-const limit = 120_000
+/** Seed of every property, unless FC_SEED says otherwise: the same cases are tried each time. */
+export const seed: string = process.env["FC_SEED"] ?? "7"
 
 const folders = new Set<string>()
 const running = new Set<{ kill: (signal: "SIGKILL") => boolean }>()
@@ -79,11 +82,16 @@ const flags = (report: string): ReadonlyArray<string> =>
     ? ["test", "-A", "--no-check", "--fail-fast", `--junit-path=${report}`]
     : ["test", "--timeout=120000", "--reporter=junit", `--reporter-outfile=${report}`]
 
-/** Runs tests in the copy. The same cases are tried each time, unless FC_SEED says otherwise. */
-export const run = (folder: string, tests: string): Promise<Run> => {
+/** Of the error itself, or of its cause: the source lines that a report quotes say more than happened. */
+const lawOf = (output: string): string | undefined =>
+  /^(?:error|Caused by|\w*Error)\b.*?\b(law \d.*)$/m.exec(output)?.[1]
+
+/** Runs tests in the copy. What runs longer than `limit` seconds is ended. */
+export const run = (folder: string, tests: string, limit: number): Promise<Run> => {
   const report = join(folder, "mutants.junit.xml")
   rmSync(report, { force: true })
-  const env = { FC_SEED: "7", ...process.env, NO_COLOR: "1" }
+  const env = { ...process.env, FC_SEED: seed, NO_COLOR: "1" }
+  const start = performance.now()
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [...flags(report), `./${tests}`], { cwd: folder, env })
     running.add(child)
@@ -94,7 +102,7 @@ export const run = (folder: string, tests: string): Promise<Run> => {
     const timer = setTimeout(() => {
       late = true
       child.kill("SIGKILL")
-    }, limit)
+    }, 1000 * limit)
     child.on("close", (status) => {
       clearTimeout(timer)
       running.delete(child)
@@ -102,8 +110,10 @@ export const run = (folder: string, tests: string): Promise<Run> => {
       const needed = /failed after (\d+) test/.exec(output)?.[1]
       resolve({
         ended: late ? "time" : status === 0 ? "passed" : "failed",
+        law: lawOf(output),
         title: cases.find(({ outcome }) => outcome === "failed")?.name,
         cases: needed === undefined ? undefined : Number(needed),
+        seconds: (performance.now() - start) / 1000,
         output,
       })
     })

@@ -48,6 +48,23 @@ for (const dtype of pools) {
 }
 
 property(
+  "paged_attention sees its sinks beside a window that is past them",
+  cases.map((given) => ({
+    ...given,
+    rows: [{ length: 20, queries: 2, first: 0 }],
+    window: 3,
+    sinks: 2,
+  })),
+  async (given, runner) => {
+    const laid = laidOut(given, "f32", runner.poison)
+    const { out, lse } = await attend(runner.run, given, "f32", laid)
+    const expected = naive(given, laid)
+    close(out, expected.out, runner.tolerance * 4, "out")
+    close(lse, expected.lse, runner.tolerance * 4, "lse")
+  },
+)
+
+property(
   "paged_attention gives a token the same bits alone and in a batch",
   cases,
   async (given, runner) => {

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import fc from "fast-check"
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { Attention, KvCache, Recording, Window } from "../../mod.ts"
+import { Arena, Attention, KvCache, Recording, Window } from "../../mod.ts"
 import { runs } from "../arbitraries/runs.ts"
 import { watch } from "../models/counting.ts"
 import { type Play, play } from "../models/play.ts"
@@ -136,7 +136,10 @@ test("KvCache.realize() under another lease takes one reference a block, once", 
     w.world.device.tick(0)
     return counts.retained - before
   }
+  const shared = () => Arena.usage(w.world.arena)[0]!.shared
+  assert.equal(shared(), 0)
   assert.equal(adopt(), Math.ceil(1001 / 16))
+  assert.equal(shared(), Math.ceil(1001 / 16))
   assert.equal(adopt(), 0)
 })
 
@@ -163,20 +166,35 @@ test(
         w.world.device.tick(0)
       }
       const counts = watch(w.world.arena)
-      const forks = Array.from({ length: 64 }, () => w.append(x, 1).cache)
-      for (let i = 0; i < 2; i++) {
-        w.start(a, KvCache.realize(forks))
-        w.world.device.tick(0)
+      for (const lease of [a, b]) {
+        const forks = Array.from({ length: 64 }, () => w.append(x, 1).cache)
+        for (let i = 0; i < 2; i++) {
+          w.start(lease, KvCache.realize(forks))
+          w.world.device.tick(0)
+        }
       }
       return { blocks: Math.ceil(length / 16), ...counts }
     })
     // The lease that comes back asks once about each block of the base, not once a fork.
     for (const { blocks, looked, retained } of costs) {
-      assert.ok(retained <= 2 * 64, `${retained} references`)
-      assert.ok(looked <= 2 * blocks + 64 * 12, `${looked} looks at ${blocks} blocks`)
+      assert.ok(retained <= 4 * 64, `${retained} references`)
+      assert.ok(looked <= 4 * blocks + 2 * 64 * 12, `${looked} looks at ${blocks} blocks`)
     }
   },
 )
+
+test("KvCache.truncate() of an owed write owes only what is still seen", () => {
+  const w = play()
+  const a = w.lease()
+  const x = w.append(w.empty, 9)
+  assert.deepEqual([...w.truncate(x, 0).cache[Recording.Keep]()], [])
+  const y = w.truncate(x, 1)
+  w.realize(a, y)
+  assert.deepEqual(w.free(), [7])
+  w.realize(a, w.append(y, 1))
+  assert.equal(w.copied(), 0)
+  w.end()
+})
 
 test("KvCache.dropBefore() frees blocks of its own group, when the value is kept", () => {
   const layout = {

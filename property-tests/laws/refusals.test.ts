@@ -42,7 +42,12 @@ test("Attention refuses windows that are gone, and queries, layers and options t
   )
   refuse({}, "take nothing as layer: it must be a layer from 0 to 1")
   refuse({ layer: 2 }, "take 2 as layer: it must be a layer from 0 to 1")
-  refuse({ layer: 0, scale: NaN }, "take NaN as scale: it must be a finite number")
+  for (const scale of [NaN, Infinity]) {
+    refuse({ layer: 0, scale }, `take ${scale} as scale: it must be a finite number`)
+  }
+  const narrow = w.dropBefore(w.append(w.empty, 6), 2, 1) // what the window of its group needs
+  w.realize(a, narrow)
+  w.run(a, Attention.prefill(q(1), [narrow.cache], [1], { layer: 1 })).value()
   refuse({ layer: 0, softCap: 0 }, "take 0 as softCap: it must be a finite number above 0")
   refuse(
     { layer: 0, window: { last: 0, sinks: 0 } },
@@ -136,6 +141,17 @@ test("Attention.attend() refuses keys and values that are not one row a new toke
   w.end()
 })
 
+test("Attention refuses query heads that no key heads divide", () => {
+  const w = play({ keyHeads: 2 })
+  const a = w.lease()
+  const x = w.append(w.empty, 1)
+  w.realize(a, x)
+  const q = Recording.fresh("f32", "tokens numQHeads headDim", [1, 3, 1], new Float32Array(3))
+  const said = 'Cannot bind axis "numQHeads (a multiple)" of q to 4: it is 3'
+  fails(w, a, Attention.prefill(q, [x.cache], [1]), said)
+  w.end()
+})
+
 test("Layout.make() refuses sizes that are no sizes and groups that are no partition", () => {
   const good = { layers: 2, keyHeads: 2, keyDim: 4, blockSize: 4 }
   const refuse = (options: Partial<Layout.Options>, message: string): void =>
@@ -148,6 +164,7 @@ test("Layout.make() refuses sizes that are no sizes and groups that are no parti
   const each = "it must be each layer from 0 to 1 exactly once"
   const group = (...layers: ReadonlyArray<number>) => ({ layers, window: undefined })
   refuse({ groups: [group(0)] }, `0 as layers of the groups: ${each}`)
+  refuse({ groups: [group(0), group(2)] }, `0 2 as layers of the groups: ${each}`)
   refuse({ groups: [group(0, 1), group(1)] }, `0 1 1 as layers of the groups: ${each}`)
   refuse(
     { groups: [{ layers: [0, 1], window: 0 }] },
@@ -168,6 +185,11 @@ test("Arena.make() fails with ArenaTooLarge or InvalidArgument before anything i
   )
   const plan = Result.getOrThrow(Arena.plan(layout, 1000))
   assert.deepEqual(plan, { numBlocks: 6, tokens: 24, bytes: 896, largestBuffer: 224 })
+  const uneven = { layers: 1, keyHeads: 1, keyDim: 4, valueDim: 2, blockSize: 4, capacity: 10 }
+  assert.deepEqual(
+    Result.getOrThrow(Arena.plan(Result.getOrThrow(Layout.make(uneven)), 1000)),
+    { numBlocks: 9, tokens: 10, bytes: 960, largestBuffer: 640 },
+  )
   const messages = Effect.gen(function* () {
     const refuse = (numBlocks: number | ReadonlyArray<number>, want: string) =>
       Effect.map(

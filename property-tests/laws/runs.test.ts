@@ -1,5 +1,5 @@
 /** Programs that were found by running random ones, and what a run promises as a whole. @module */
-import { Cause, Effect, Exit, type Fiber } from "effect"
+import { Cause, Effect, Exit, Fiber } from "effect"
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { KvCache, Lease, Program } from "../../mod.ts"
@@ -62,6 +62,23 @@ test("Program.run() does not land when a submit inside it failed, though its bod
   w.end()
 })
 
+test("Program.run() does not land when a submit inside it was interrupted, though its body goes on", () => {
+  const w = play()
+  const a = w.lease()
+  const x = w.append(w.empty, 2)
+  const body = Effect.gen(function* () {
+    const { keys } = yield* KvCache.gather(x.cache)
+    const submit = yield* Effect.forkChild(Program.fetch(keys), { startImmediately: true })
+    yield* Fiber.interrupt(submit)
+  })
+  const { message } = w.run(a, body).error()
+  assert.equal(message, "Cannot read the recording: its submit was interrupted")
+  assert.deepEqual(w.free(), [8])
+  w.realize(a, x)
+  w.reads(a, x)
+  w.end()
+})
+
 test("KvCache.realize() fails where two runs wait for each other's claims", () => {
   const w = play()
   const a = w.lease()
@@ -101,24 +118,28 @@ test("KvCache.realize() fails where a run that waits for two others closes a rin
   w.end()
 })
 
-test("KvCache.realize() by a fiber that outlives its run is refused, and leaks nothing", () => {
-  const w = play()
-  const a = w.lease()
-  const x = w.append(w.empty, 2)
-  let late: Fiber.Fiber<unknown, unknown> | undefined
-  const detached = Effect.andThen(w.world.device.pause, realized(x))
-  const fork = Effect.tap(
-    Effect.forkDetach(detached, { startImmediately: true }),
-    (fiber) => Effect.sync(() => late = fiber),
-  )
-  w.run(a, Effect.asVoid(fork)).value()
-  World.settle(w.world)
-  const exit = late!.pollUnsafe()
-  assert.ok(exit !== undefined && Exit.isFailure(exit))
-  assert.match(String(Cause.squash(exit.cause)), /it must be open: what a run forks must end in it/)
-  assert.deepEqual(w.free(), [8])
-  w.end()
-})
+for (const ends of ["succeeded", "failed"] as const) {
+  test(`KvCache.realize() by a fiber that outlives a run that ${ends} is refused, and leaks nothing`, () => {
+    const w = play()
+    const a = w.lease()
+    const x = w.append(w.empty, 2)
+    let late: Fiber.Fiber<unknown, unknown> | undefined
+    const detached = Effect.andThen(w.world.device.pause, realized(x))
+    const fork = Effect.tap(
+      Effect.forkDetach(detached, { startImmediately: true }),
+      (fiber) => Effect.sync(() => late = fiber),
+    )
+    const body = Effect.andThen(fork, ends === "failed" ? Effect.fail("no" as const) : Effect.void)
+    assert.equal(w.run(a, body).failed(), ends === "failed")
+    while (w.world.device.waiting.length > 0) w.world.device.tick(0)
+    const exit = late!.pollUnsafe()
+    assert.ok(exit !== undefined && Exit.isFailure(exit))
+    const said = String(Cause.squash(exit.cause))
+    assert.match(said, /it must be open: what a run forks must end in it/)
+    assert.deepEqual(w.free(), [8])
+    w.end()
+  })
+}
 
 test("Lease.scoped() gives every block back, and its values go stale", () => {
   const w = play()

@@ -30,8 +30,13 @@ const mutants: ReadonlyArray<Mutant> = [
       "weights of a merge swapped",
     ],
     [
-      "shape: [lses.shape[0]!, rows] }",
-      "shape: [parts, rows - 1] }",
+      'Shape.sizesError("lses", lses.shape, { parts, tokens, numQHeads: heads })',
+      "undefined",
+      "log-sum-exps of another shape are merged",
+    ],
+    [
+      'axes: "parts rows dim", shape: [parts, rows, dim]',
+      'axes: "parts rows dim", shape: [parts, rows - 1, dim]',
       "one row of the parts is not merged",
     ],
   ]),

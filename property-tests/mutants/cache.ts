@@ -1,31 +1,30 @@
 /**
- * Mistakes in lib/cache. `KvCache.ts` only exports what others make, and so has none. The rules of an immutable
- * cache over mutable blocks, turned off one by one, are marked "rule".
+ * Mistakes in lib/cache. `KvCache.ts` and `Snapshot.ts` only export what others make, and so have none. The rules of an
+ * immutable cache over mutable blocks, turned off one by one, are in `semantics.ts`.
  *
  * @module
  */
 import { inside, type Mutant } from "./mutant.ts"
 import { paging } from "./cache_pages.ts"
+import { snapshots } from "./cache_snapshots.ts"
 import { writing } from "./cache_writes.ts"
 
 const mutants: ReadonlyArray<Mutant> = [
   ...inside("lib/cache/Ledger.ts", [
-    ["  ledger.generation[id]!++\n", "", "rule: the generation of a freed block does not move"],
+    ["  ledger.generation[id]!++\n", "", "generation of a freed block not bumped"],
     ["ledger.fill[id] = 0", "ledger.fill[id] = 1", "a freed block keeps a mark"],
-    ["> 0) return", "> 1) return", "a block is freed while an owner is left"],
-    ["  ledger.references[id]!++\n", "  ledger.references[id]! += 2\n", "retain counts twice"],
+    ["> 0) return", "> 1) return", "reference −1: a block is freed while an owner is left"],
+    [
+      "  ledger.references[id]!++\n",
+      "  ledger.references[id]! += 2\n",
+      "reference +1: retain counts twice",
+    ],
     ["held.delete(id)) return", "held.has(id)) return", "an owner goes on holding what it let go"],
     ["  held.add(id)\n", "", "an owner does not know what it holds"],
     ["ledger.numFree - 1 - k]", "k]", "peek looks at the wrong end of the free list"],
     ["k < ledger.numFree", "k + 1 < ledger.numFree", "the last free block is never taken"],
   ]),
   ...inside("lib/cache/Owner.ts", [
-    ["  if (holds) pinAll(owner.arena)\n", "", "rule: flights are no owners when a lease closes"],
-    [
-      "ids.size > 0",
-      "ids.size > 1",
-      "rule: flights are no owners when a lease of one block closes",
-    ],
     ["  owner.open = false\n", "", "a closed owner counts as open"],
     ["  owner.arena.owners.delete(owner)\n", "", "a closed owner still pins"],
     ["ids.toReversed()", "ids.toReversed().slice(1)", "the last block is not let go"],
@@ -34,24 +33,8 @@ const mutants: ReadonlyArray<Mutant> = [
   ...inside("lib/cache/Claim.ts", [
     ["    ledger.numFree -= ids.length\n", "", "claimed blocks stay free"],
     ["ledger.fill[id] = mark", "ledger.fill[id] = mark + 1", "fill mark one too high"],
-    [
-      "node.pending = made",
-      "node.pending ??= undefined",
-      "rule: claimed nodes are not pending: no join",
-    ],
-    [
-      "held.owner.open && held.epoch === held.owner.epoch",
-      "held.owner.open",
-      "rule: the memo has no epoch",
-    ],
     ["&& held.epoch", "|| held.epoch", "the memo of a closed lease holds"],
     ["(owner === undefined || held.owner === owner)", "true", "a memo of another owner serves"],
-    [".reverse()) { // an older", ") { // an older", "rule: claims are undone oldest first"],
-    [
-      "if (rows < node.count) lower(place, rows, arena)",
-      "if (false) lower(place, rows, arena)",
-      "rule: a claim that fails is not undone: marks stay",
-    ],
     [
       "fill[t.id] = mark(endOf(node, kept), t)",
       "fill[t.id] = mark(endOf(node, kept) + 1, t)",
@@ -63,11 +46,6 @@ const mutants: ReadonlyArray<Mutant> = [
       "a mark beyond its block",
     ],
     ["    node.pending = undefined\n", "", "a settled node stays pending"],
-    [
-      "if (!ended.places.has(base.node)) hold(lease, base)",
-      "",
-      "rule: the lease holds only what it placed, not what that grew from",
-    ],
     [
       "if (index * blockSize >= end) continue",
       "if (index * blockSize < end) continue",
@@ -87,22 +65,11 @@ const mutants: ReadonlyArray<Mutant> = [
     ],
   ]),
   ...inside("lib/cache/Flight.ts", [
-    ["Owner.open(lease.arena, closure)", "Owner.open(lease.arena)", "rule: a flight pins nothing"],
-    [
-      "          if (landed && succeeded) { for (const value of closure) hold(lease, value) }\n",
-      "",
-      "rule: reading makes no lease an owner",
-    ],
     ["          Owner.close(owner)\n", "", "a flight never closes"],
-    [
-      "refuses: () => lease.open ? undefined",
-      "refuses: () => true ? undefined",
-      "rule: what reads under a closed lease lands",
-    ],
     [
       "const bad = endedError(transaction) ?? Lease.refused(lease, new Set(values), doing)",
       "const bad = endedError(transaction)",
-      "rule: no check at entry",
+      "no check at entry",
     ],
     [
       "        const bad = Lease.refused(flight.lease, flight.closure, doing)\n        if (bad !== undefined) return Effect.fail(bad)\n",
@@ -110,25 +77,19 @@ const mutants: ReadonlyArray<Mutant> = [
       "no second check after waiting",
     ],
     [
-      "        ? [base]\n        : [base, view(base.arena, node, endOf(node), base.starts)]",
-      "        ? []\n        : []",
-      "rule: ancestors placed on the way are not held",
-    ],
-    [
       "        settle: () => {},\n        close: (landed) => {",
       "        settle: () => Owner.close(owner),\n        close: (landed) => {",
       "a flight unpins before the lease holds",
     ],
-    ["landed ? outcome() : undefined", "outcome()", "rule: what fails is not undone"],
+    [
+      "landed ? outcome() : undefined",
+      "outcome()",
+      "claim not undone: what fails counts as landed",
+    ],
     [
       "  close: () => finish(taken),\n",
       "  close: () => {},\n",
       "a claim does not say that it ended",
-    ],
-    [
-      "pending !== undefined && pending.transaction !== transaction",
-      "pending === null",
-      "rule: nobody joins a claim that is under way",
     ],
     ["  return seen.has(transaction)\n", "  return false\n", "rings of waiting are not found"],
     [
@@ -144,12 +105,6 @@ const mutants: ReadonlyArray<Mutant> = [
   ]),
   ...inside("lib/cache/Lease.ts", [
     [
-      "  Owner.pinAll(arena) // somebody is about to let go\n",
-      "",
-      "rule: keep does not wait for flights",
-    ],
-    ["if (dropped.length > 0) lease.epoch++", "", "rule: keep moves no epoch"],
-    [
       "  if (!lease.open) return new LeaseClosed({ doing })\n",
       "",
       "a closed lease works on",
@@ -157,12 +112,7 @@ const mutants: ReadonlyArray<Mutant> = [
     [
       "    const gone = stale(value)\n    if (gone !== undefined) return gone\n",
       "",
-      "rule: stale values are read",
-    ],
-    [
-      "new Set(values.map(placed))",
-      "new Set(values.filter((v) => v.node.tables))",
-      "rule: owed values keep nothing they grow from",
+      "stale values are read",
     ],
     [
       "filter((id) => !reached[group]!.has(id))",
@@ -176,9 +126,22 @@ const mutants: ReadonlyArray<Mutant> = [
       "keep does not hold what it was not holding",
     ],
   ]),
-
   ...writing,
   ...paging,
+  ...inside("lib/cache/grouped.ts", [
+    [
+      "if (known === undefined) found.set(key, [item])",
+      "if (true) found.set(key, [item])",
+      "the last of each key alone",
+    ],
+    ["else known.push(item)", "", "the first of each key alone"],
+    [
+      "const known = found.get(key)",
+      "const known = [...found.values()][0]",
+      "one group for all keys",
+    ],
+  ], ["property-tests/laws/pages.test.ts"]),
+  ...snapshots,
 ]
 
 export default mutants

@@ -58,11 +58,7 @@ export const paging: ReadonlyArray<Mutant> = [
   ], ["property-tests/laws/reading.test.ts"]),
   ...inside("lib/cache/Arena.ts", [
     ["/ oneOfEach) - 1 //", "/ oneOfEach) //", "the dummy block is not counted"],
-    [
-      "if (bytes > limit) return",
-      "if (bytes > 2 * limit) return",
-      "a pool larger than the device gives",
-    ],
+    ["bytes, limit })", "bytes: limit, limit })", "an arena that is too large is said to fit"],
     ["sum + (n > 1 ? 1 : 0)", "sum + (n > 0 ? 1 : 0)", "every held block counts as shared"],
     ["free: numFree,", "free: numFree - 1,", "one block less is free"],
     ['slot.stale = "its arena is closed"', "undefined", "a closed arena is read"],

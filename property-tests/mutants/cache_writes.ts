@@ -7,15 +7,14 @@ export const writing: ReadonlyArray<Mutant> = [
     [
       "ref === undefined || mark !== used || at < base.length",
       "ref === undefined",
-      "rule: copy-on-write skipped",
+      "copy-on-write skipped",
     ],
-    ["|| mark !== used ||", "||", "rule: the fill mark does not decide"],
-    ["|| at < base.length)", ")", "rule: seen slots are written again in place"],
+    ["|| at < base.length)", ")", "seen slots are written again in place"],
     ["mark !== used", "mark! > used + 1", "fill mark off by one"],
     [
       "draft.fill.get(old.id) ?? ledger.fill[old.id]",
       "ledger.fill[old.id]",
-      "rule: siblings do not see each other's marks",
+      "siblings do not see each other's marks",
     ],
     [
       "Math.min(blockSize, to - first)))",
@@ -28,11 +27,6 @@ export const writing: ReadonlyArray<Mutant> = [
       "slots the base sees, off by one",
     ],
     [
-      "if (writes(node, p)) return { node, row: rowAt(node, p - node.at) }",
-      "",
-      "rule: owed rows are copied, not written again",
-    ],
-    [
       'if ("slot" in from) draft.copies.push(from.slot, slot)',
       'if ("slot" in from) draft.copies.push(slot, from.slot)',
       "a copy goes the wrong way",
@@ -41,7 +35,7 @@ export const writing: ReadonlyArray<Mutant> = [
     [
       "for (const node of chain.reverse())",
       "for (const node of chain)",
-      "rule: descendants before ancestors",
+      "descendants before ancestors",
     ],
     ["rowAt(node, p - node.at) >= 0", "true", "what lies between two runs is written"],
     [
@@ -83,7 +77,8 @@ export const writing: ReadonlyArray<Mutant> = [
       "params.headStride",
       "heads of keys and values that interleave",
     ],
-    ['[["keys"], rows.latent]', '[["values"], rows.latent]', "latent rows go to the values"],
+    ['[[["keys"], rows.latent]]', "[]", "latent rows are not written"],
+    ['=== "latent" ? (["keys"] as const)', '=== "latent" ? []', "latent slots are not carried"],
   ], [
     "property-tests/views/page_utilities.test.ts",
     "property-tests/views/batching.steps.test.ts",
@@ -125,14 +120,14 @@ export const writing: ReadonlyArray<Mutant> = [
       "",
       "a lost step is grown from",
     ],
-    ["  if (isHeld(at)) return\n", "  return\n", "rule: generations are not compared"],
+    ["  if (isHeld(at)) return\n", "  return\n", "generations are not compared"],
   ]),
   ...inside("lib/cache/value.ts", [
     ["? from + i : from[i]!", "? i : from[i]!", "rows are counted from the first"],
     [
       "Math.max(node.base!.length, node.at + kept)",
       "node.at + kept",
-      "rule: a write in the middle cuts what is behind it",
+      "a write in the middle cuts what is behind it",
     ],
     [
       "while (value.node.tables === undefined) value",
@@ -156,16 +151,6 @@ export const writing: ReadonlyArray<Mutant> = [
     ],
   ], ["property-tests/device/program.test.ts"]),
   ...inside("lib/cache/write.ts", [
-    [
-      "Math.max(...self.starts)",
-      "Math.min(...self.starts)",
-      "rule: truncate below what a group sees",
-    ],
-    [
-      "value >= floor(self) &&",
-      "value >= 0 &&",
-      "rule: truncate and write below the first visible position",
-    ],
     ["value <= end\n", "value <= end + 1\n", "a write may leave a hole"],
     [
       "if (length > capacity(self.arena)) {",
@@ -182,11 +167,11 @@ export const writing: ReadonlyArray<Mutant> = [
       "",
       "a cut below an owed write keeps its node",
     ],
-    ["Math.min(node.count, length - node.at)", "node.count", "rule: a cut value owes all its rows"],
+    ["Math.min(node.count, length - node.at)", "node.count", "a cut value owes all its rows"],
     [
       "cut(base, Math.min(length, base.length), starts)",
       "base",
-      "rule: a cut write over a longer base sees its end",
+      "a cut write over a longer base sees its end",
     ],
     ["Math.max(start, position)", "position", "what was dropped comes back"],
     [
@@ -199,6 +184,15 @@ export const writing: ReadonlyArray<Mutant> = [
       'if (actual === "u32") return',
       "rows of another dtype are taken",
     ],
-    ["if (expected !== size) return", "if (expected < size) return", "narrower rows are taken"],
+    [
+      "const bad = Shape.sizesError(tensor, shape, needs[half])",
+      'const bad = half === "values" ? undefined : Shape.sizesError(tensor, shape, needs[half])',
+      "values of any shape are taken",
+    ],
+    [
+      "keys: { layers, tokens, keyHeads, keyDim },",
+      "keys: { layers, tokens, keyHeads },",
+      "keys without a last axis are taken",
+    ],
   ]),
 ]

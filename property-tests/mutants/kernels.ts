@@ -1,6 +1,5 @@
 /**
- * Mistakes in kernels, in twins and in shaders. `kernel.ts` and `family.ts` are types and records; `constants.ts`
- * and `grid.ts` are numbers that both sides share.
+ * Mistakes in kernels, in twins and in shaders.
  *
  * @module
  */
@@ -10,6 +9,7 @@ import { moving } from "./kernels_moves.ts"
 import { storing } from "./kernels_pools.ts"
 import { multiplying } from "./kernels_products.ts"
 import { reducing } from "./kernels_rows.ts"
+import { sharing } from "./kernels_shared.ts"
 import type { Mutant } from "./mutant.ts"
 
 const mutants: ReadonlyArray<Mutant> = [
@@ -19,6 +19,7 @@ const mutants: ReadonlyArray<Mutant> = [
   ...moving,
   ...multiplying,
   ...reading,
+  ...sharing,
 ]
 
 export default mutants

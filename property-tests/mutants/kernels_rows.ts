@@ -68,7 +68,7 @@ export const reducing: ReadonlyArray<Mutant> = [
       "case 1u: { return vec2f(s, c); }",
       "the second quarter's sign",
     ],
-    ["(low & 0xffffu) + (high & 0xffffu)) >> 16u;", "(low & 0xffffu)) >> 16u;", "a carry is lost"],
+    ["+ (high >> 16u) + carry", "+ carry", "half of a product is lost"],
   ]),
   ...inside("kernels/argmax.ts", [
     ["> x[r * n + best]!", ">= x[r * n + best]!", "the last of equal ones"],

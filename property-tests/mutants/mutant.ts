@@ -14,6 +14,17 @@ export interface Mutant {
   readonly tests?: ReadonlyArray<string>
 }
 
+/** Lists of this folder; the others are parts of them. */
+export const lists: ReadonlyArray<string> = [
+  "semantics",
+  "cache",
+  "attention",
+  "kernels",
+  "device",
+  "snapshot",
+  "views",
+]
+
 /** Changes of one file, as (text, its replacement, the mistake). */
 export const inside = (
   file: string,

@@ -1,152 +1,89 @@
-/** Mistakes in snapshots: how they are written down, placed, and kept whole whenever something stops. @module */
+/** Mistakes in lib/snapshot: what lies in files, and what comes back. `Snapshot.ts` only exports what others make. @module */
 import { inside, type Mutant } from "./mutant.ts"
-
-const tests = (...names: ReadonlyArray<string>): ReadonlyArray<string> =>
-  names.map((name) => `property-tests/snapshot/${name}.test.ts`)
+import { stops } from "./snapshot_stops.ts"
 
 const mutants: ReadonlyArray<Mutant> = [
+  ...inside("lib/snapshot/files.ts", [
+    ["Math.min(size, most)", "Math.min(size, most - 1)", "the last byte asked for is not read"],
+    ["reasons[code] ?? message", "message", "a reason in the words of the system"],
+    [
+      'code !== "ENOENT") throw cause',
+      'code === "ENOENT") throw cause',
+      "a file that is missing fails",
+    ],
+    ["{ force: true }", "{ force: false }", "what is gone cannot be removed"],
+    ["rename(from, to)", "rename(to, from)", "a rename goes the wrong way"],
+  ]),
   ...inside("lib/snapshot/folder.ts", [
+    ["[\\w.-]{0,199}$/", "[\\w./-]{0,199}$/", "a name leads to another folder"],
     [
       "    Effect.andThen(files.sync(file + partial)),\n",
       "",
-      "a file is renamed before it is synced",
+      "a file is renamed before its bytes are on the disk",
     ],
     [
-      "    Effect.onError(() => Effect.ignore(files.remove(file + partial))),\n",
+      "    yield* unsaved(files.sync(blocks)) // all that the header names is there before the header is\n",
       "",
-      "an interrupted save leaves its partial file",
+      "a header may be there before its blocks",
     ],
     [
-      "    yield* unsaved(files.sync(blocks)) // all",
-      "    // all",
-      "a header may be there before the blocks that it names",
+      "if (found !== undefined && equal(found, block)) return",
+      "if (found !== undefined) return",
+      "a damaged block stays",
     ],
     [
-      "    yield* unsaved(files.sync(folder))\n    bytes",
-      "    bytes",
-      "a save that succeeded may be lost",
+      "if (found !== undefined && equal(found, block)) return",
+      "",
+      "blocks that are there are written again",
     ],
     [
-      "    yield* unsaved(files.sync(folder))\n    for",
-      "    for",
-      "prune takes blocks of a header that may come back",
+      "files.write(file + partial, bytes)",
+      "files.write(file, bytes)",
+      "a file is written in place",
     ],
-    [
-      "      yield* unsaved(files.remove(path))\n    }\n    let",
-      "      void path\n    }\n    let",
-      "a save leaves what a killed one left",
-    ],
-    ["found !== undefined && equal(found, block)", "found !== undefined", "a damaged block stays"],
-    ["!wanted.has(hash)", "wanted.has(hash)", "prune takes what is wanted"],
-    ["block.length + 1)", "block.length)", "a block with more bytes after it counts as whole"],
-  ], tests("stopped", "folder", "killed")),
-  ...inside("lib/snapshot/files.ts", [
-    [
-      "  Effect.uninterruptible(Effect.tryPromise({",
-      "  Effect.interruptible(Effect.tryPromise({",
-      "an interrupted operation goes on by itself",
-    ],
-    ["    await handle.close()\n", "", "files stay open"],
-    [
-      'if ((cause as { code?: string }).code !== "ENOENT") throw cause',
-      "void cause",
-      "a file that cannot be read counts as none",
-    ],
-  ], tests("interrupted", "stopped", "killed")),
+    ["block.length + 1)", "block.length)", "a block with a byte too many is right"],
+    ["if (end < data.length) {", "if (end > data.length) {", "bytes may follow a header"],
+    ["(hash) => !wanted.has(hash)", "(hash) => wanted.has(hash)", "what is wanted is taken away"],
+    ["(hash) => !wanted.has(hash)", "() => false", "what nobody wants stays"],
+    ["name.endsWith(partial))", "name.endsWith(ending))", "snapshots are taken away"],
+  ]),
   ...inside("lib/snapshot/restore.ts", [
-    ["sort(([a], [b]) => a - b)", "sort(([a], [b]) => b - a)", "blocks are placed from the end"],
+    ["model !== undefined && model !== header.model", "false", "another model's rows are taken"],
     [
-      "Lease.under(yield* Lease.make(arena))",
-      "(<A, E, R>(effect: Effect.Effect<A, E, R>) => effect)",
-      "what is half restored stays with the lease",
+      "if (header.length > capacity) return",
+      "if (header.length > capacity + 1) return",
+      "one token more than the capacity",
+    ],
+    [".sort(([a], [b]) => a - b)", "", "columns in the order of the first group"],
+    ["({ block }) => block.to)", "({ block }) => block.from)", "columns by their beginnings"],
+    [
+      "if (cache.length < length) cache = yield* extend(length, [])",
+      "",
+      "a cache that sees nothing is empty",
     ],
     [
-      "if (model !== undefined && model !== header.model)",
-      "if (false)",
-      "any model's rows are taken",
+      "    yield* Program.run(KvCache.realize([cache]))\n    return { cache, tokens, note }",
+      "    return { cache, tokens, note }",
+      "nobody holds what was restored",
     ],
-    ["if (header.length > capacity)", "if (false)", "a snapshot longer than the arena is begun"],
-  ], tests("stopped", "round", "damage")),
+    ["if (other !== undefined) return other\n", "", "another layout is taken"],
+  ]),
   ...inside("lib/snapshot/take.ts", [
-    [
-      "if (tokens.length !== length && about.tokens !== undefined)",
-      "if (false)",
-      "any number of ids is taken",
-    ],
-    [
-      "Effect.scoped(Effect.gen(function* () {\n    const { keys, values }",
-      "(Effect.gen(function* () {\n    const { keys, values }",
-      "rows stay on the device",
-    ],
+    ["blockTokens < 1 ||", "blockTokens < 0 ||", "blocks of no tokens"],
+    ["tokens.length !== length && about", "tokens.length > length && about", "some of the tokens"],
+    ["Number.isSafeInteger(id) || id < 0)", "Number.isSafeInteger(id))", "a negative token id"],
     [
       "blocks.slice(at, at += length)",
-      "blocks.slice(at, length)",
-      "blocks of a second group are those of the first",
-    ],
-  ], tests("stopped", "round", "damage", "folder")),
-  ...inside("lib/cache/snapshot/place.ts", [
-    [
-      "Math.max(from, Math.min(blockSize, to - index * blockSize))",
-      "blockSize",
-      "a mark above what was written",
+      "blocks.slice(0, at += length)",
+      "every group has the blocks of the first",
     ],
     [
-      "index < Math.floor(start / blockSize)",
-      "index <= Math.floor(start / blockSize)",
-      "the first block that is seen is the dummy's",
+      "const hash = sha256(bytes)",
+      "const hash = sha256(bytes.subarray(1))",
+      "a name of other bytes",
     ],
-    [
-      "(from + i) % layout.blockSize], 2 * i)",
-      "i % layout.blockSize], 2 * i)",
-      "rows lie at the wrong place of their block",
-    ],
-    [
-      "if (fresh.length <= free) continue",
-      "if (true) continue",
-      "blocks that are not there are taken",
-    ],
-  ], tests("stopped", "round", "devices")),
-  ...inside("lib/cache/snapshot/container.ts", [
-    ["if (sha256(bytes) !== hash)", "if (false)", "a damaged block is taken"],
-    ["if (bytes.length !== expected)", "if (false)", "a block of another length is taken"],
-    ["if (at < data.length)", "if (false)", "bytes may follow"],
-  ], tests("damage", "folder")),
-  ...inside("lib/cache/snapshot/header.ts", [
-    [
-      "(Math.floor(from / blockTokens) + 1) * blockTokens",
-      "from + blockTokens",
-      "blocks begin where a window does",
-    ],
-    ["if (counts !== named)", "if (false)", "a header may name other blocks than it has"],
-    ["if (found !== version)", "if (false)", "any version is read"],
-    ["hash.some((byte, i) => byte !== data[end + i])", "false", "a damaged header is read"],
-    ["if (length > most)", "if (false)", "any length is believed"],
-  ], tests("damage", "folder", "round")),
-  ...inside("lib/cache/snapshot/rows.ts", [
-    ["values < data.length ?", "true ?", "keys that hold their values have others too"],
-    ["    at += bytes\n", "", "values lie over keys"],
-    [
-      "widen[dtype](pool, row * size, dim, to, row * dim)",
-      "widen[dtype](pool, row * dim, dim, to, row * dim)",
-      "rows are as long as their elements",
-    ],
-  ], tests("round", "devices")),
-  ...inside("lib/cache/snapshot/shape.ts", [
-    ["if (actual !== expected)", "if (actual < expected)", "some foreign layouts are taken"],
-    ['(window === undefined ? "" : ` (window ${window})`)', '""', "windows may differ"],
-    [
-      'const placement = latent ? "latent" : "perLayer"',
-      'const placement = "perLayer"',
-      "blocks of latent keys have values",
-    ],
-  ], tests("damage", "round")),
-  ...inside("lib/device/Program.ts", [
-    [
-      "  Effect.uninterruptibleMask((restore) =>\n    Effect.gen",
-      "  Effect.suspend((restore = <A>(effect: A): A => effect) =>\n    Effect.gen",
-      "memory is lost where a run is interrupted",
-    ],
-  ], tests("stopped")),
+  ]),
+  ...stops,
 ]
 
 export default mutants

@@ -1,27 +1,52 @@
 /** Which tests should notice a change, the quickest and likeliest first. @module */
 
-const laws = [
+const law = (...names: ReadonlyArray<string>): ReadonlyArray<string> =>
+  names.map((name) => `property-tests/laws/${name}.test.ts`)
+const laws = law(
   "named",
   "runs",
-  "errors",
+  "refusals",
   "cache",
   "costs",
-  "refusals",
-  "pages",
-  "int8",
-  "merge",
+  "errors",
   "reading",
-].map((name) => `property-tests/laws/${name}.test.ts`)
+  "int8",
+  "pages",
+  "merge",
+)
 const attention = [
-  ...["refusals", "reading", "merge", "cache"].map((name) => `property-tests/laws/${name}.test.ts`),
+  ...law("refusals", "runs", "merge", "reading", "cache"),
   "property-tests/attention",
   "property-tests/kernels/split_attention.test.ts",
 ]
 const kernels = (...names: ReadonlyArray<string>): ReadonlyArray<string> =>
   names.map((name) => `property-tests/kernels/${name}.test.ts`)
+const view = (...names: ReadonlyArray<string>): ReadonlyArray<string> =>
+  names.map((name) => `property-tests/views/${name}.test.ts`)
+const views = (...names: ReadonlyArray<string>): ReadonlyArray<string> => [
+  ...view(...names),
+  "property-tests/views",
+  ...law("views", "transformer_cache"),
+]
+const snapshots = ["folder", "damage", "round"].map((name) =>
+  `property-tests/snapshot/${name}.test.ts`
+)
+const transformer = [
+  ...view("transformer_cache", "transformer_rows", "transformer_metadata"),
+  ...view("transformer_refusals", "transformer_refusals_rows"),
+  ...law("transformer_cache"),
+  ...views("transformer_int8", "rude_named", "transformer_shards", "transformer_pure"),
+]
 
 /** Rows of (pattern of a path, tests): the first that matches says what is run, in this order. */
 const rows: ReadonlyArray<readonly [file: RegExp, tests: ReadonlyArray<string>]> = [
+  [/^lib\/snapshot\/files/, ["property-tests/snapshot/files.test.ts", "property-tests/snapshot"]],
+  [/^lib\/(cache\/)?snapshot\//, [...snapshots, "property-tests/snapshot"]],
+  [/^lib\/cache\/(Layout|address)/, [
+    ...law("refusals", "reading", "int8"),
+    "property-tests/views",
+  ]],
+  [/^lib\/cache\/(stored|gather)/, [...law("named", "reading", "int8"), "property-tests/views"]],
   [/^lib\/cache\/adopt/, ["property-tests/views/interchange.test.ts", ...laws]],
   [/^lib\/cache\/Pages/, ["property-tests/laws/pages.test.ts", "property-tests/views"]],
   [/^lib\/cache\//, [...laws, "property-tests/views"]],
@@ -36,7 +61,7 @@ const rows: ReadonlyArray<readonly [file: RegExp, tests: ReadonlyArray<string>]>
   ],
   [
     /^lib\/attention\/AttentionState/,
-    ["property-tests/laws/merge.test.ts", "property-tests/laws/reading.test.ts"],
+    [...law("merge", "reading"), "property-tests/views/rude_named.test.ts"],
   ],
   [/^lib\/attention\/plan/, ["property-tests/attention/plan.test.ts", ...attention]],
   [/^lib\/attention\/pages/, ["property-tests/laws/pages.test.ts", "property-tests/views"]],
@@ -49,9 +74,61 @@ const rows: ReadonlyArray<readonly [file: RegExp, tests: ReadonlyArray<string>]>
     ],
   ],
   [/^lib\/attention\//, [...attention, "property-tests/views"]],
-  [/^lib\/views\//, ["property-tests/views", "property-tests/laws"]],
+  [/^lib\/views\/(transformer\/(shard|unshard|attend_shards|partition))/, [
+    "property-tests/views/transformer_shards.test.ts",
+    ...transformer,
+  ]],
+  [/^lib\/views\/transformer\/pure/, [
+    "property-tests/views/transformer_pure.test.ts",
+    ...transformer,
+  ]],
+  [
+    /^lib\/views\/(paged|transformer)\/convert/,
+    views("interchange", "interchange.views", "interchange.copies", "paged_kv_cache"),
+  ],
+  [/^lib\/views\/(transformer|Transformer)/, transformer],
+  [
+    /^lib\/views\/paged/,
+    views(
+      "paged_kv_cache",
+      "paged_kv_cache.blocks",
+      "paged_kv_cache.rows",
+      "paged_kv_cache.made",
+      "interchange",
+    ),
+  ],
+  [
+    /^lib\/views\/(batching|Continuous)/,
+    views(
+      "batching",
+      "batching.refusals",
+      "interchange.copies",
+      "batching.steps",
+      "batching.devices",
+      "interchange",
+    ),
+  ],
+  [/^lib\/views\/pageAttention/, views("page_attention", "page_attention.refusals")],
+  [
+    /^lib\/views\/utilities/,
+    views("page_slices", "page_utilities.misuse", "rude_named", "page_utilities"),
+  ],
+  [
+    /^lib\/views\/whole/,
+    views("page_slices", "rude_named", "rude", "rude_batches"),
+  ],
+  [
+    /^lib\/views\//,
+    views("interchange", "interchange.copies", "interchange.views", "paged_kv_cache"),
+  ],
   [/^lib\/tensor\//, ["property-tests/tensor", ...laws, "property-tests/device"]],
-  [/^lib\/device\//, ["property-tests/device", ...laws]],
+  [/^lib\/device\//, [
+    "property-tests/device/program.test.ts",
+    ...law("runs"),
+    "property-tests/device/adapters.test.ts",
+    ...laws,
+    "property-tests/device",
+  ]],
   [/^lib\/model\//, ["property-tests/model", "property-tests/cli"]],
   [/^lib\/cli\//, ["property-tests/cli"]],
   [/^kernels\/(append|gather|pool)/, kernels("pool", "int8")],

@@ -65,6 +65,7 @@ test("Snapshot.decode() says what is wrong, and where", () => {
     after((data) => data[8] = 9),
     "Cannot restore the snapshot a.kvcache at byte 8: its version is 9: version 1 is read",
   )
+  assert.match(after((data) => data[8] = 0), /byte 8: its version is 0: version 1 is read$/)
   assert.equal(
     after((data) => data[40]! ^= 1),
     "Cannot restore the snapshot a.kvcache at byte 0: its header is damaged: the checksum differs",
@@ -78,6 +79,8 @@ test("Snapshot.decode() says what is wrong, and where", () => {
     refused(whole.slice(0, 12)).message,
     /at byte 12: it ends within its first 16 bytes$/,
   )
+  const end = 16 + new DataView(whole.buffer).getUint32(12, true)
+  assert.match(refused(whole.slice(0, end)).message, /: its header ends at byte \d+$/)
   assert.match(refused(whole.slice(0, 90)).message, /at byte 90: its header ends at byte \d+$/)
   assert.match(
     refused(whole.slice(0, last)).message,

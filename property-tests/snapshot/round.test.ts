@@ -98,6 +98,33 @@ test("Snapshot.restore() of keys that hold their values reads as it was", () =>
     Gpu.layerCpu({ poison: true }),
   )))
 
+test("Snapshot.restore() into blocks that were used before lives as long as a lease holds it", () => {
+  const shelf = Shelf.make({ layers: 1, keyHeads: 1, keyDim: 2, blockSize: 4 })
+  const { arena } = shelf.world
+  const snapshot = Shelf.run(shelf, Snapshot.take(Shelf.cacheOf(shelf, [1, 2, 3, 4, 5])))
+  Shelf.run(shelf, Lease.keep([]))
+  const { cache } = Shelf.run(shelf, Snapshot.restore(arena, snapshot))
+  const before = Shelf.gather(shelf, cache)
+  // Whoever reads it last and closes leaves nothing but generations to tell that it is alive.
+  Shelf.run(shelf, Lease.scoped(arena)(Program.run(KvCache.gather(cache))))
+  assert.deepEqual(Shelf.gather(shelf, cache), before)
+  Shelf.end(shelf)
+})
+
+test("Snapshot.restore() that lacks one block fails with OutOfBlocks and takes none", () => {
+  const layout = { layers: 1, keyHeads: 1, keyDim: 2, blockSize: 4 }
+  const [from, to] = [Shelf.make(layout), Shelf.make(layout)]
+  const snapshot = Shelf.run(from, Snapshot.take(Shelf.cacheOf(from, [1, 2, 3, 4, 5, 6, 7, 8, 9])))
+  const ids = Array.from({ length: 4 * 198 }, (_, i) => i)
+  Shelf.run(to, Program.run(KvCache.realize([Shelf.cacheOf(to, ids)])))
+  const before = World.picture(to.world)
+  const error = Shelf.run(to, Effect.flip(Snapshot.restore(to.world.arena, snapshot)))
+  assert.match(error.message, /^Cannot place rows as they need 3 more blocks .*: 2 free of 200/)
+  assert.deepEqual(World.picture(to.world), before, "law 4")
+  Shelf.end(from)
+  Shelf.end(to)
+})
+
 test("Snapshot.restore() that fails at any block leaves the arena as it was", () => {
   fc.assert(
     fc.property(cases, fc.nat(), (given, at) => {

@@ -7,6 +7,7 @@ import {
   ContinuousBatchingKvCache as View,
   ContinuousBatchingKvCacheCollection as Collection,
   DuplicateBlock,
+  KvCache,
   Pages,
   Program,
   Recording,
@@ -56,6 +57,21 @@ test("a collection refuses what it cannot do, and leaves everything as it was", 
     { maxCacheLength: 3 },
     "take 3 as maxCacheLength: it must be at least 4, the longest of cacheLengths",
   )
+  const both = Collection.of(pages, { lookupTable: [2, 2], cacheLengths: [2, 2] })
+  const none = KvCache.empty(shelf.world.arena)
+  const replacing = Program.run(Collection.withRow(Result.getOrThrow(both), 0, none))
+  assert.ok(Shelf.run(shelf, Effect.flip(replacing)) instanceof DuplicateBlock)
+  const groups = [{ layers: [0], window: undefined }, { layers: [1], window: undefined }]
+  const two = { layers: 2, keyHeads: 1, keyDim: 2, blockSize: 4, placement: "fused" } as const
+  const other = Shelf.make({ ...two, groups })
+  failed(
+    Collection.of(Result.getOrThrow(Pages.make(other.world.arena, 1)), {
+      lookupTable: [0],
+      cacheLengths: [0],
+    }),
+    "use a cache whose number of layer groups is 2: 1 is needed",
+  )
+  Shelf.end(other)
   failed(Collection.getKeyCache(full, 2), "take 2 as layer: it must be a layer from 0 to 1")
   failed(Collection.getValueCache(full, -1), "take -1 as layer: it must be a layer from 0 to 1")
 

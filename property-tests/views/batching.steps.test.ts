@@ -97,6 +97,16 @@ test("append() through a view is the collection's, seen by the view", () => {
     Effect.as(Pages.realize(view.collection.pages), view.collection),
   )
   verify(shelf, plain, { collection, blocks })
+  const all = Program.run(View.blocks(viewOf(collection, 1, "values")))
+  const wanted = blocks.map((block) => {
+    const numbers = block.flatMap((token) => half(plain, token, 1, "values"))
+    return [...numbers, ...new Array<number>(8 * 2 * 4 - numbers.length).fill(0)]
+  })
+  assert.deepEqual([...Shelf.run(shelf, Effect.flatMap(all, Gpu.read))], wanted.flat())
+  const more = View.append(view, rowsOf(plain, tokens(plain, 9, 1)), [1, 0])
+  const { maxContextLength, maxPromptLength } = View
+  const longest = [maxPromptLength, maxContextLength].map((of) => of(Result.getOrThrow(more)))
+  assert.deepEqual(longest, [1, 3])
   Shelf.end(shelf)
 })
 

@@ -49,6 +49,10 @@ test("Interchange copies into another arena, of other blocks, placement or stora
       }),
     )
     for (const one of got) holds("copy", other.layout, one, made.ids)
+    const short = appended(shelf, KvCache.empty(shelf.world.arena), 1)
+    const target = { pages: paged.value, blocks }
+    const { value } = Shelf.lasting(shelf, Interchange.toPages(short.next, target, cast))
+    assert.equal(Pages.at(value, 11).length, 1, "the page keeps no older rows")
     holds("source", shelf.world.arena.layout, read(shelf, KvCache.gather(made.next)), made.ids)
     Shelf.end(shelf)
   }

@@ -3,7 +3,7 @@ import { Effect, Result } from "effect"
 import fc from "fast-check"
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { PageAttention, Pages, Recording } from "../../mod.ts"
+import { Gpu, PageAttention, Pages, Program, Recording } from "../../mod.ts"
 import { everywhere } from "../device/everywhere.ts"
 import { near } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
@@ -126,6 +126,33 @@ test("pageAttention() over an arena whose layer has a window sees no more, and n
   near("own", Shelf.run(shelf, overPages(one, pool)), dense({ ...one, window: 3 }), 1e-6)
   const wider = { ...one, window: 5 }
   near("told", Shelf.run(shelf, overPages(wider, pool)), dense(wider), 1e-6)
+  Shelf.end(shelf)
+})
+
+test("pageAttention() over an arena of several layers reads the one that is asked for", () => {
+  const shelf = Shelf.make({ layers: 2, keyHeads: 1, keyDim: 1, blockSize: 4 })
+  const pool = Result.getOrThrow(Pages.make(shelf.world.arena, 1))
+  const fresh = <const A extends string>(axes: A, ...data: ReadonlyArray<number>) =>
+    Recording.fresh(
+      "f32",
+      axes,
+      [2, 1, 1, 1].slice(-axes.split(" ").length),
+      Float32Array.from(data),
+    )
+  const read = (layer: number) =>
+    Effect.gen(function* () {
+      const { out } = yield* Program.run(Effect.suspend(() => {
+        const keys = fresh("layers tokens keyHeads keyDim", 1, 1)
+        const values = fresh("layers tokens valueHeads valueDim", 5, 7)
+        const runs = [{ page: 0, offset: 0, from: 0, count: 1 }]
+        const pages = Result.getOrThrow(Pages.write(pool, { keys, values }, runs))
+        const query = fresh("numSeqs numHeads headDim", 1)
+        const rows = { query, contextLens: [1], blockTables: [[0]] }
+        return PageAttention.pageAttention({ ...rows, pages, layer })
+      }))
+      return [...yield* Gpu.read(out)]
+    })
+  assert.deepEqual([0, 1].map((layer) => Shelf.run(shelf, Effect.scoped(read(layer)))), [[5], [7]])
   Shelf.end(shelf)
 })
 

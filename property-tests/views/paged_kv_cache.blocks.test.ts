@@ -66,6 +66,18 @@ test("PagedKvCache.allocateBlocks() refuses what the original drops, wraps or al
   Shelf.end(shelf)
 })
 
+test("PagedKvCache.allocateBlocks() takes the lowest blocks that nobody has, and takes them empty", () => {
+  const shelf = shelfOf()
+  const cache = appended(allocated(emptyOf(shelf), 0, 4, [1]), 0, 4)
+  const next = PagedKvCache.allocateBlocks(cache, { sequence: 1, numTokens: 8 })
+  assert.deepEqual(Result.getOrThrow(next).cache.blockTable, [[1, -1], [0, 2]])
+  const tables = { blockTable: [[-1, -1]], seqLengths: [0] }
+  const nobodys = Result.getOrThrow(PagedKvCache.fromPages(cache.pages, tables))
+  assert.equal(Pages.at(nobodys.pages, 1).length, 4)
+  assert.equal(Pages.at(allocated(nobodys, 0, 1, [1]).pages, 1).length, 0)
+  Shelf.end(shelf)
+})
+
 test("PagedKvCache.allocateBlocks() asked twice takes only what is missing, and loses none", () => {
   const shelf = shelfOf()
   const once = PagedKvCache.allocateBlocks(emptyOf(shelf), { sequence: 1, numTokens: 3 })

@@ -107,6 +107,10 @@ test("PagedKvCache.fromPages() is a view of pages that hold what its lengths pro
     "1 as cells of blockTable[1]: it must be 2, as many as the first row has",
   )
   wrong(
+    { blockTable: [[3, 1], [-1, -2]] },
+    "-2 as blockTable[1][1]: it must be −1, as a cell before it is",
+  )
+  wrong(
     { blockTable: [[3, 4], [-1, -1]] },
     "4 as blockTable[0][1]: it must be a page from 0 to 3",
   )

@@ -2,12 +2,22 @@
 import { Effect, Result } from "effect"
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { Keep } from "../../lib/tensor/Recording.ts"
 import { Arena, Gpu, PagedKvCache, Program, Recording } from "../../mod.ts"
 import { storageOf } from "../cases/stored.ts"
 import { near } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
 import { allocated, appended, emptyOf, keysOf, rows, shelfOf, sizes } from "./paged.ts"
 import { refuses, type Tag } from "./refused.ts"
+
+test("PagedKvCache.appendKv() gives a cache that keeps its new rows when a run gives it back", () => {
+  const shelf = shelfOf()
+  const [keys, values] = [rows(1), rows(1)]
+  const cache = PagedKvCache.appendKv(allocated(emptyOf(shelf), 0, 1, [2]), 0, keys, values)
+  const kept = [...Result.getOrThrow(cache)[Keep]()].map(({ slot }) => slot)
+  assert.deepEqual(kept, [keys.slot, values.slot])
+  Shelf.end(shelf)
+})
 
 test("PagedKvCache.appendKv() refuses what the original broadcasts, casts or writes elsewhere", () => {
   const shelf = shelfOf()

@@ -155,7 +155,7 @@ test("counts that no host has memory for are refused before it is asked for", ()
   )
   const sizes = { sequenceLength: 4, numHiddenLayers: 1, padTokenId: 0, numHeads: 1, headDim: 1 }
   refuses(
-    TransformerCacheMetaData.create({ ...sizes, batchSize: huge }),
+    TransformerCacheMetaData.create({ ...sizes, batchSize: 2 ** 16, numHiddenLayers: 2 ** 16 }),
     "InvalidArgument",
     `take ${huge} as batchSize · numHiddenLayers: it must be at most 1048576: take a smaller batch`,
   )

@@ -10,6 +10,7 @@ import {
   Quantizer,
   RuntimeMode,
   TransformerCacheMetaData,
+  TransformerCacheView,
   TransformerMetadata,
 } from "../../mod.ts"
 import { metadataOf, says } from "../models/transformer.ts"
@@ -31,6 +32,7 @@ test("create() derives heads and dims, and keeps every field", () => {
     createAttentionBias: true,
     slidingWindow: undefined,
   })
+  assert.equal(Result.getOrThrow(TransformerCacheView.layoutOf(made)).capacity, 8)
   const other = Result.getOrThrow(create({
     ...base,
     padTokenId: 7,
@@ -106,12 +108,24 @@ test("fromHf() knows the names of layer types, and no other", () => {
   for (const [name, type] of types) {
     assert.equal(Result.getOrThrow(AttnMaskType.fromHf(name)), type)
   }
-  says(
-    AttnMaskType.fromHf("toString"),
-    "InvalidArgument",
-    "Cannot take toString as the layer type: it must be one of sliding, full, linear, kda_linear, " +
-      "hybrid, parallel_hybrid, chunk, chunked, with or without _attention",
-  )
+  for (const name of ["toString", "sli_attentionding"]) {
+    says(
+      AttnMaskType.fromHf(name),
+      "InvalidArgument",
+      `Cannot take ${name} as the layer type: it must be one of sliding, full, linear, kda_linear, ` +
+        "hybrid, parallel_hybrid, chunk, chunked, with or without _attention",
+    )
+  }
+})
+
+test("room() is what a sliding layer sees, and all of a row in any other", () => {
+  const { CHUNK, FULL, SLIDING } = AttnMaskType
+  const room = (maskingDetails: AttnMaskDetail | undefined) =>
+    TransformerCacheView.room({ maximumSequenceLength: 8, maskingDetails })
+  assert.equal(room({ maskType: SLIDING, size: 2 }), 2)
+  assert.equal(room({ maskType: SLIDING, size: 9 }), 8)
+  assert.equal(room({ maskType: CHUNK, chunks: 4, size: 2 }), 8)
+  for (const other of [undefined, { maskType: FULL, size: 2 }]) assert.equal(room(other), 8)
 })
 
 test("AttnMaskDetail.make() refuses numbers that its type does not have", () => {

@@ -5,9 +5,12 @@ import { test } from "node:test"
 import {
   AttnMaskType,
   Gpu,
+  KvCache,
   Lease,
   Program,
+  Recording,
   TransformerCache,
+  TransformerCacheMetaData,
   TransformerCacheView,
 } from "../../mod.ts"
 import { near } from "../../testing/world/readings.ts"
@@ -123,5 +126,25 @@ test("at(), with() and snapshots: an assignment is a fork", () => {
     { readonly keys: Float32Array; readonly values: Float32Array }
   >
   assert.deepEqual(keys, [pictured!.keys, pictured!.values])
+  Shelf.end(shelf)
+})
+
+test("a view holds no more than it says, also in an arena with room for more", () => {
+  const shelf = Shelf.make({ layers: 1, keyHeads: 1, keyDim: 2, blockSize: 4 })
+  const { arena } = shelf.world
+  const sizes = { batchSize: 2, sequenceLength: 4, numHiddenLayers: 1, padTokenId: 0 }
+  const metadata = Result.getOrThrow(
+    TransformerCacheMetaData.create({ ...sizes, numHeads: 1, headDim: 2 }),
+  )
+  const view = Result.getOrThrow(TransformerCacheView.init(arena, { metadata, starts: [1, 2] }))
+  const shape = [2, 5, 1, 2]
+  const key = Recording.fresh("f32", "batch tokens keyHeads keyDim", shape)
+  const value = Recording.fresh("f32", "batch tokens valueHeads valueDim", shape)
+  const { message } = Result.getOrThrow(
+    Result.flip(TransformerCacheView.append(view, { key, value })),
+  )
+  assert.equal(message, "Cannot grow the cache as it needs 5 tokens: its capacity is 4")
+  const replaced = Shelf.lasting(shelf, TransformerCacheView.withRow(view, 0, KvCache.empty(arena)))
+  assert.deepEqual(replaced.value.starts, [0, 2]) // a row that comes from elsewhere has no padding
   Shelf.end(shelf)
 })
