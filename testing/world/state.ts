@@ -30,12 +30,13 @@ export interface Guard {
   whole: Set<View>
 }
 
-type Made = Arena["layout"]
-type Needed = "layers" | "keyHeads" | "keyDim" | "blockSize"
-type Given = "valueHeads" | "valueDim" | "capacity" | "dtype" | "placement"
-
 /** `Layout.Options`, as JSON writes it: a window that is undefined is left out. */
-export interface Sizes extends Pick<Made, Needed>, Partial<Pick<Made, Given>> {
+export interface Sizes
+  extends
+    Pick<Arena["layout"], "layers" | "keyHeads" | "keyDim" | "blockSize">,
+    Partial<
+      Pick<Arena["layout"], "valueHeads" | "valueDim" | "capacity" | "dtype" | "placement">
+    > {
   /** Layers that share tables, and how much of the past they see: all of it unless said. */
   readonly groups?: ReadonlyArray<
     { readonly layers: ReadonlyArray<number>; readonly window?: number | undefined }
