@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import { spawnSync } from "node:child_process"
 import process from "node:process"
 import { test } from "node:test"
-import { command, type Ended, kvasir, others, run, start } from "./kvasir.ts"
+import { command, type Ended, kvasir, others, run, start, type Started } from "./kvasir.ts"
 
 const opening = "In the beginning"
 const greedy = [opening, "--temperature", "0", "--device", "cpu", "--max-tokens", "12"]
@@ -116,16 +116,31 @@ test("generate takes what stands after -- as text", { timeout: 60_000 }, async (
 test("generate keeps what it said when it is interrupted, and ends with 130", {
   timeout: 60_000,
 }, async () => {
-  // The object comes last, so the other process, started later, tells when both are speaking.
-  const json = start(kvasir(["generate", ...long, "--json"]))
-  const plain = start(kvasir(["generate", ...long]))
-  await new Promise((resolve) => plain.child.stdout.once("data", resolve))
-  // `child.kill` would make Deno report the signal and not the status.
-  for (const { child } of [json, plain]) process.kill(child.pid!, "SIGINT")
-  const text = await plain.ended
+  const interrupted = async (
+    args: ReadonlyArray<string>,
+    speaks: (child: Started["child"]) => Promise<void>,
+  ) => {
+    const { child, ended } = start(kvasir(["generate", ...long, ...args]))
+    await speaks(child)
+    // `child.kill` would make Deno report the signal and not the status.
+    process.kill(child.pid!, "SIGINT")
+    return ended
+  }
+  const begun = performance.now()
+  const text = await interrupted(
+    [],
+    (child) => new Promise((resolve) => child.stdout.once("data", () => resolve())),
+  )
   assert.deepEqual([text.status, text.stderr], [130, ""])
   assert.match(text.stdout, /\S[^]*\n$/)
-  const ended = await json.ended
+  // The object comes last: nothing tells when the process speaks, and before it listens a signal ends it.
+  const wait = performance.now() - begun
+  const json = (longer: number) =>
+    interrupted(["--json"], () => new Promise((resolve) => setTimeout(resolve, longer * wait)))
+  let ended = await json(1)
+  for (let longer = 1.5; ended.status === "SIGINT" && longer < 5; longer += 0.5) {
+    ended = await json(longer)
+  }
   assert.deepEqual([ended.status, ended.stderr], [130, ""])
   const { stopped, tokens, text: said } = object(ended)
   assert.deepEqual([stopped, tokens.length < 400], ["interrupted", true])
