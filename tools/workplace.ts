@@ -77,10 +77,11 @@ export const changed = async <A>(
   }
 }
 
+const preload = "--preload=./property-tests/mutants/seed.ts"
 const flags = (report: string): ReadonlyArray<string> =>
   process.versions["bun"] === undefined
-    ? ["test", "-A", "--no-check", "--fail-fast", `--junit-path=${report}`]
-    : ["test", "--timeout=120000", "--reporter=junit", `--reporter-outfile=${report}`]
+    ? ["test", "-A", "--no-check", "--fail-fast", preload, `--junit-path=${report}`]
+    : ["test", "--timeout=120000", preload, "--reporter=junit", `--reporter-outfile=${report}`]
 
 /** Of the error itself, or of its cause: the source lines that a report quotes say more than happened. */
 const lawOf = (output: string): string | undefined =>

@@ -79,5 +79,14 @@ test("plan() leaves no tokens and rows that begin between vectors to the general
   const rest = { layout, keys, numQHeads: 4, batch: 1, contextLen: 100, softCap: false }
   assert.equal(plan({ ...rest, values, tokens: 0 }), undefined)
   assert.equal(plan({ ...rest, values: { ...values, base: 2 }, tokens: 1 }), undefined)
-  assert.notEqual(plan({ ...rest, values, tokens: 1 }), undefined)
+  assert.equal(plan({ ...rest, values, tokens: 1 })?.splits, 1) // 100 positions are too few for two
+  assert.equal(plan({ ...rest, values, tokens: 1, contextLen: 128 })?.splits, 2)
+  const uneven = Result.getOrThrow(
+    Layout.make({ layers: 1, keyHeads: 2, valueHeads: 4, keyDim: 64, blockSize: 16 }),
+  )
+  const halves = {
+    keys: Layout.strides(uneven, 0, "keys"),
+    values: Layout.strides(uneven, 0, "values"),
+  }
+  assert.equal(plan({ ...rest, ...halves, layout: uneven, tokens: 1 }), undefined)
 })

@@ -5,10 +5,11 @@ import fc from "fast-check"
 import { fromF32, toF32 } from "../../kernels/cast.ts"
 import { concat } from "../../kernels/concat.ts"
 import { weights } from "../../kernels/decode.ts"
+import { place } from "../../kernels/place.ts"
 import { strided } from "../../kernels/strided.ts"
 import { formats } from "../../lib/tensor/DType.ts"
 import { close, property } from "./harness.ts"
-import { decoded, floats, halves, seed, stored, upTo } from "./values.ts"
+import { decoded, floats, halves, integers, seed, stored, upTo } from "./values.ts"
 
 const sized = fc.record({ size: upTo(200), seed })
 
@@ -73,6 +74,24 @@ property("strided puts axes in any order", shape, async ({ sizes, order, seed },
   }
   assert.deepEqual(out, naive)
 })
+
+const placed = fc.record({ before: fc.nat(9), n: upTo(9), after: fc.nat(9), seed })
+
+property(
+  "place puts words where they belong and leaves the others",
+  placed,
+  async (given, { run }) => {
+    const { before, n, after, seed } = given
+    const size = before + n + after
+    const x = integers(seed, n, 99), old = integers(seed + 1, size, 99)
+    const { out } = await run(place, {
+      axes: { n, size },
+      given: { x, out: old },
+      params: { at: before },
+    })
+    assert.deepEqual([...out!], [...old.slice(0, before), ...x, ...old.slice(before + n)])
+  },
+)
 
 const joined = fc.record({ outer: upTo(9), aRun: fc.nat(9), bRun: upTo(9), seed })
 

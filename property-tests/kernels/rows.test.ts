@@ -125,6 +125,7 @@ for (const pairing of ["interleaved", "half"] as const) {
 }
 
 test("fold covers every thread within the limits of one dimension", () => {
+  assert.deepEqual(fold(0, 64), [1, 1, 1])
   fc.assert(fc.property(fc.nat(65_535 ** 2), upTo(256), (count, per) => {
     const [x, y, z] = fold(count, per)
     assert.ok(x * y * z * per >= count && x <= 65_535 && z === 1)

@@ -126,6 +126,15 @@ property(
 )
 
 property(
+  "sample keeps both zeros where it keeps one",
+  fc.record({ seed }),
+  async ({ seed }, { run }) => {
+    const drawn = await draws(run, Float32Array.of(0, -0, -1), 64, seed, { ...open, topK: 1 })
+    assert.deepEqual(new Set(drawn), new Set([0, 1]))
+  },
+)
+
+property(
   "sample depends on seed and position, and on nothing else",
   fc.record({ vocab: fc.constant(64), seed }),
   async ({ vocab, seed }, { run }) => {

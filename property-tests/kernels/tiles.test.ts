@@ -74,7 +74,29 @@ for (const dtype of tileds) {
   }, 0.5)
 }
 
-const ragged = fc.record({ rows: upTo(9), n: upTo(40), k: upTo(20), seed })
+property(
+  "gemm has a thread for every four rows, also of more than one workgroup",
+  fc.record({ seed }),
+  async ({ seed }, { run, tolerance }) => {
+    const axes = { rows: 33, n: 128, k: 32 }
+    const x = floats(seed, 33 * 32), weight = stored("q8_0", seed + 1, 128 * 32) as Uint8Array
+    const { out } = await twin(linear.q8_0, { axes, given: { x, weight } })
+    const tiles = tile("q8_0", weight, 128, 32)
+    const made = await run(gemm.q8_0_tiled, { axes, given: { x, weight: tiles } })
+    close(made["out"]!, out!, tolerance * Math.sqrt(32), "out")
+  },
+  0.2,
+)
+
+// The last two are one more than workgroups have threads for.
+const ragged = fc.record({
+  size: fc.oneof(
+    fc.record({ rows: upTo(9), n: upTo(40) }),
+    fc.constantFrom({ rows: 1, n: 257 }, { rows: 65, n: 5 }),
+  ),
+  k: upTo(20),
+  seed,
+}).map(({ size, ...rest }) => ({ ...size, ...rest }))
 
 property("gemv and gemm of f32 weights take any rows", ragged, async (given, runner) => {
   const { rows, n, seed } = given

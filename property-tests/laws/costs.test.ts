@@ -207,6 +207,7 @@ test("KvCache.dropBefore() frees blocks of its own group, when the value is kept
   w.realize(a, x)
   assert.deepEqual(w.free(), [32, 32])
   const y = w.dropBefore(x, 25, 1)
+  assert.deepEqual(w.dropBefore(y, 3, 1).cache.starts, [0, 25], "what was dropped stays away")
   assert.deepEqual(w.free(), [32, 32])
   w.keep(a, y)
   assert.deepEqual(w.free(), [32, 38])

@@ -162,12 +162,18 @@ test("KvCache.step() shows kernels the dummy block for padding and for blocks th
   let shown: ReadonlyArray<ArrayBufferView | undefined> = []
   const body = (given: KvCache.Step) =>
     Effect.as(w.attend(given, rows, [[90, 92], [91]]), { value: given }).pipe(
-      Effect.tap(({ value: { groups, last } }) =>
-        Effect.sync(() => shown = [groups[0]!.blockTables.slot.data, last.slot.data])
+      Effect.tap(({ value: { groups, last, positions } }) =>
+        Effect.sync(() =>
+          shown = [groups[0]!.blockTables, last, positions].map(({ slot }) => slot.data)
+        )
       ),
     )
   w.run(a, Effect.asVoid(KvCache.step(rows.map(({ cache }) => cache), [2, 1], body))).value()
-  assert.deepEqual(shown, [Uint32Array.of(8, 1, 2, 3, 8, 8), Uint32Array.of(1, 2)])
+  assert.deepEqual(shown, [
+    Uint32Array.of(8, 1, 2, 3, 8, 8),
+    Uint32Array.of(1, 2),
+    Uint32Array.of(9, 10, 1),
+  ])
   w.end()
 })
 

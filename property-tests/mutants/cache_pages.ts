@@ -96,11 +96,6 @@ export const paging: ReadonlyArray<Mutant> = [
     ],
     [
       "visible.set([r, start, position], 3 * t)",
-      "visible.set([r, 0, position], 3 * t)",
-      "what was dropped is visible",
-    ],
-    [
-      "visible.set([r, start, position], 3 * t)",
       "visible.set([r, start, position - 1], 3 * t)",
       "a token does not see itself",
     ],
@@ -134,7 +129,6 @@ export const paging: ReadonlyArray<Mutant> = [
     ["givenAs(layout))", '"f16")', "rows are rounded to f16"],
   ], ["property-tests/views"]),
   ...inside("lib/cache/adopt.ts", [
-    ["if (length === 0) return Result.succeed(base)\n", "", "a join of nothing is a claim"],
     [
       "reduce((sum, [, used]) => sum + used, 0)",
       "reduce((sum, [, used]) => sum + used, 1)",

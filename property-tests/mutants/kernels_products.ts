@@ -58,7 +58,7 @@ export const multiplying: ReadonlyArray<Mutant> = [
   ]),
   ...inside("kernels/embed.wgsl.ts", [
     ["ids[i / params.d] - params.first", "ids[i / params.d]", "parts of a table begin with row 0"],
-    ["if (row < params.vocab) {", "if (row <= params.vocab) {", "the first row of the next part"],
+    ["if (row < params.vocab) {", "if (row + 1u < params.vocab) {", "the last row is zeros"],
     [
       "table_at(row * params.d + column)",
       "table_at(column * params.vocab + row)",
@@ -137,8 +137,8 @@ export const multiplying: ReadonlyArray<Mutant> = [
   ...inside("kernels/gemm.wgsl.ts", [
     [
       "  if (row + ${t}u < params.rows) {",
-      "  if (row < params.rows) {",
-      "rows past the last are written",
+      "  if (row + ${t}u + 1u < params.rows) {",
+      "the last row is not written",
     ],
     ["sixteen % 2u * 4u", "0u", "odd sixteens are even ones"],
     [

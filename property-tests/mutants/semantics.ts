@@ -160,11 +160,6 @@ const owning: ReadonlyArray<Mutant> = [
       "refuses: () => true ? undefined",
       "rule 16: what reads under a closed lease lands",
     ],
-    [
-      "refuses: () => flight.lease.open ? undefined",
-      "refuses: () => true ? undefined",
-      "rule 16: what places under a closed lease lands",
-    ],
   ]),
   ...inside("lib/cache/Lease.ts", [
     [

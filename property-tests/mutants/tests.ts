@@ -46,16 +46,24 @@ const rows: ReadonlyArray<readonly [file: RegExp, tests: ReadonlyArray<string>]>
     ...law("refusals", "reading", "int8"),
     "property-tests/views",
   ]],
-  [/^lib\/cache\/(stored|gather)/, [...law("named", "reading", "int8"), "property-tests/views"]],
-  [/^lib\/cache\/adopt/, ["property-tests/views/interchange.test.ts", ...laws]],
-  [/^lib\/cache\/Pages/, ["property-tests/laws/pages.test.ts", "property-tests/views"]],
+  [/^lib\/cache\/(stored|gather)/, [
+    ...law("named", "reading"),
+    ...view("batching.steps", "batching.devices"),
+    ...law("int8", "cache"),
+    "property-tests/views",
+  ]],
+  [/^lib\/cache\/adopt/, views("interchange", "interchange.copies")],
+  [/^lib\/cache\/Pages/, [
+    ...law("pages"),
+    ...views("rude_named", "paged_kv_cache", "interchange.copies", "page_utilities"),
+  ]],
   [/^lib\/cache\//, [...laws, "property-tests/views"]],
   [
     /^lib\/attention\/(Mask|Window)/,
     [
       "property-tests/attention/mask.test.ts",
-      "property-tests/laws/reading.test.ts",
-      "property-tests/laws/refusals.test.ts",
+      ...law("refusals", "reading"),
+      ...view("page_attention", "transformer_shards"),
       "property-tests/views",
     ],
   ],
@@ -64,7 +72,10 @@ const rows: ReadonlyArray<readonly [file: RegExp, tests: ReadonlyArray<string>]>
     [...law("merge", "reading"), "property-tests/views/rude_named.test.ts"],
   ],
   [/^lib\/attention\/plan/, ["property-tests/attention/plan.test.ts", ...attention]],
-  [/^lib\/attention\/pages/, ["property-tests/laws/pages.test.ts", "property-tests/views"]],
+  [/^lib\/attention\/pages/, [
+    ...law("pages"),
+    ...views("page_attention.refusals", "rude_named", "paged_kv_cache", "batching.refusals"),
+  ]],
   [
     /^lib\/attention\/tensors/,
     [
@@ -84,7 +95,7 @@ const rows: ReadonlyArray<readonly [file: RegExp, tests: ReadonlyArray<string>]>
   ]],
   [
     /^lib\/views\/(paged|transformer)\/convert/,
-    views("interchange", "interchange.views", "interchange.copies", "paged_kv_cache"),
+    views("interchange", "interchange.views", "interchange.copies", "transformer_rows"),
   ],
   [/^lib\/views\/(transformer|Transformer)/, transformer],
   [
@@ -136,14 +147,15 @@ const rows: ReadonlyArray<readonly [file: RegExp, tests: ReadonlyArray<string>]>
   [/^kernels\/half/, kernels("half", "moves", "pool")],
   [/^kernels\/(paged_attention|attend|merge_states)/, kernels("attention", "split_attention")],
   [/^kernels\/split_attention/, kernels("split_attention", "compile")],
-  [/^kernels\/(cast|concat|strided)/, kernels("moves")],
+  [/^kernels\/(cast|concat)/, kernels("moves")],
+  [/^kernels\/strided/, [...kernels("moves"), "property-tests/tensor/strided.test.ts"]],
   [/^kernels\/(decode|dot|dot_blocks|linear|matmul|embed|load)\./, kernels("products", "moves")],
   [
     /^kernels\/(tile|regroup|scales|load_tiled|gated|gemm|gemv|gemv_add|linear_f32)\b/,
     kernels("tiles", "products"),
   ],
   [/^kernels\/(sample|noise|best|argmax)/, kernels("sample", "rows")],
-  [/^kernels\/place/, ["property-tests/device", "property-tests/model/llama.test.ts"]],
+  [/^kernels\/place/, kernels("moves")],
   [/^kernels\//, kernels("rows", "moves", "products", "attention", "pool", "tiles", "sample")],
 ]
 

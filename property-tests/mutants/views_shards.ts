@@ -68,15 +68,14 @@ export const shards: ReadonlyArray<Mutant> = [
     ["key: Schema.Uint8ArrayFromBase64", "key: Schema.Uint8ArrayFromHex", "keys are hexadecimal"],
   ]),
   ...inside("lib/views/transformer/shard.ts", [
+    ["to: (i + 1) * size / parts,", "to: size,", "every part ends with the whole"],
     ["from: i * size / parts,", "from: 0,", "every part begins at 0"],
-    ["if (first >= end) return", "if (first > end) return", "an empty part is a cut row"],
     ["const d = i % parts.valueDims\n", "const d = 0\n", "every shard has the first elements"],
     [
       "Math.floor(i / parts.valueDims) % parts.heads",
       "i % parts.heads",
       "heads by the number of their shard",
     ],
-    ["Math.max(from, row.starts[0]!)", "from", "what was let go is in its part"],
     [
       "keyHeads.from, keyHeads.to)",
       "0, keyHeads.to - keyHeads.from)",

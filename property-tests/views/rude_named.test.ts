@@ -2,6 +2,7 @@
 import { Effect, Result } from "effect"
 import { test } from "node:test"
 import {
+  Attention,
   AttentionState,
   Gpu,
   KvCache,
@@ -125,7 +126,7 @@ test("kvCacheUpdateReference() refuses heads that are no pairs, as the update do
   )
 })
 
-test("Pages.gather() refuses a context of no whole number of tokens", () => {
+test("Pages refuse contexts of no whole number of tokens, and rows that nothing is written of", () => {
   const shelf = shelfOf()
   const { pages } = emptyOf(shelf)
   for (const length of [-1, 0.5, NaN, Infinity]) {
@@ -136,6 +137,20 @@ test("Pages.gather() refuses a context of no whole number of tokens", () => {
       `take ${length} as contextLen: it must be a whole number, at least 0`,
     )
   }
+  const row = { blocks: [0], contextLen: -1, queryLen: 0 }
+  const none = zeros("tokens numQHeads headDim", 0, 2, 2)
+  refuses(
+    Shelf.run(shelf, Effect.result(Program.run(Attention.attendPages(none, pages, [row])))),
+    "InvalidArgument",
+    "take -1 as contextLen of row 0: it must be a whole number, at least 0",
+  )
+  const keys = zeros("layers tokens keyHeads keyDim", 1, 1, 3, 2)
+  const values = zeros("layers tokens valueHeads valueDim", 1, 1, 2, 2)
+  refuses(
+    Pages.write(pages, { keys, values }, []),
+    "ShapeMismatch",
+    'bind axis "keyHeads" of rows.keys to 2: it is 3',
+  )
   Shelf.end(shelf)
 })
 

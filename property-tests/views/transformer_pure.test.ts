@@ -3,6 +3,12 @@ import { Effect, Result, Scope } from "effect"
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import {
+  checksumOf,
+  decode,
+  encode,
+  type PureCache,
+} from "../../lib/views/transformer/pure_format.ts"
+import {
   AttnMaskType,
   Gpu,
   type Layout,
@@ -66,7 +72,11 @@ for (const dtype of ["f32", "f16", "bf16", "int8"] as const) {
       assert.deepEqual(view!.maskingDetails, old.maskingDetails)
       assert.deepEqual(view!.rows.map(({ starts }) => starts), old.rows.map(({ starts }) => starts))
     }
-    assert.deepEqual(written(shelf, again), written(shelf, cache))
+    const pure = written(shelf, cache)
+    assert.deepEqual(written(shelf, again), pure)
+    assert.equal(pure.blockSize, 2)
+    const { key } = pure.views[0].view
+    assert.ok(!/^[0-9a-f]*$/.test(key), "bytes are base64, and not hexadecimal")
     Shelf.end(shelf)
   })
 }
@@ -110,6 +120,13 @@ test("fromPure() refuses other versions and damaged data", () => {
     const { key } = it.views[1].view
     it.views[1].view.key = (key[0] === "A" ? "B" : "A") + key.slice(1)
   }, checksum)
+  refused((it) => {
+    const { success: pure } = decode(it) as { success: PureCache }
+    const { view } = pure.views[1]!
+    const longer = { ...view, key: Uint8Array.of(...view.key, 0, 0, 0, 0) }
+    const views = pure.views.with(1, { view: longer, checksum: checksumOf(longer) })
+    Object.assign(it, encode({ ...pure, views }))
+  }, "layer 1 is damaged: its sizes disagree")
   refused((it) => it.views[0].view.key = "?", /its structure is damaged: /)
   refused((it) => it.views[0].view.starts[0] = -1, /its structure is damaged: /)
   const f16 = shelfOf(cache.views[0]!.metadata, { dtype: "f16" })

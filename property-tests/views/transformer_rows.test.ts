@@ -13,6 +13,7 @@ import {
   TransformerCacheMetaData,
   TransformerCacheView,
 } from "../../mod.ts"
+import { Keep } from "../../lib/tensor/Recording.ts"
 import { near } from "../../testing/world/readings.ts"
 import * as Shelf from "../models/shelf.ts"
 import { cacheOn, filled, metadataOf, picture, shelfOf, some } from "../models/transformer.ts"
@@ -138,7 +139,8 @@ test("a view holds no more than it says, also in an arena with room for more", (
   )
   const view = Result.getOrThrow(TransformerCacheView.init(arena, { metadata, starts: [1, 2] }))
   const shape = [2, 5, 1, 2]
-  const key = Recording.fresh("f32", "batch tokens keyHeads keyDim", shape)
+  const numbers = Float32Array.from({ length: 20 }, (_, i) => i + 1)
+  const key = Recording.fresh("f32", "batch tokens keyHeads keyDim", shape, numbers)
   const value = Recording.fresh("f32", "batch tokens valueHeads valueDim", shape)
   const { message } = Result.getOrThrow(
     Result.flip(TransformerCacheView.append(view, { key, value })),
@@ -146,5 +148,26 @@ test("a view holds no more than it says, also in an arena with room for more", (
   assert.equal(message, "Cannot grow the cache as it needs 5 tokens: its capacity is 4")
   const replaced = Shelf.lasting(shelf, TransformerCacheView.withRow(view, 0, KvCache.empty(arena)))
   assert.deepEqual(replaced.value.starts, [0, 2]) // a row that comes from elsewhere has no padding
+
+  const rows = {
+    key: { ...key, shape: [2, 3, 1, 2] },
+    value: { ...value, shape: [2, 3, 1, 2] },
+  }
+  const three = { postpadded: true, queryLengths: [3, 0] }
+  const one = Result.getOrThrow(TransformerCacheView.append(view, rows, three))
+  assert.equal(TransformerCacheView.isEmpty(one), false, "one row is empty, another is not")
+  assert.equal([...one[Keep]()].length, 2, "what its rows owe")
+  const [first] = one.rows
+  const late = Result.getOrThrow(KvCache.dropBefore(first!, 2, 0))
+  const seen = Shelf.lasting(
+    shelf,
+    Effect.flatMap(
+      TransformerCacheView.withRow(one, 0, late),
+      ({ value }) => TransformerCacheView.materialize(value),
+    ),
+  )
+  assert.deepEqual([...seen.positions], [-1, -1, 2, -1, -1, -1, -1, -1])
+  const got = Shelf.run(shelf, Gpu.read(seen.keys))
+  assert.deepEqual([...got], [0, 0, 0, 0, 5, 6, ...new Array<number>(10).fill(0)])
   Shelf.end(shelf)
 })

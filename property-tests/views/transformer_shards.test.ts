@@ -138,6 +138,20 @@ test("attendShards() over any division of a view merges to what attend() answers
   )
 })
 
+test("attendShards() over divided rows gives each its own segments", () =>
+  Effect.runPromise(Effect.provide(
+    compare({
+      mesh: { b: 2, l: 1, h: 1, d: 1 },
+      mask: { segments: [[0, 0, 1, 1], [0, 1, 1]] },
+      detail: { maskType: AttnMaskType.FULL },
+      lengths: [4, 3],
+      tokens: 2,
+      blockSize: 3,
+      dtype: "f32",
+    }, 1e-6),
+    Gpu.layerCpu(),
+  )))
+
 everywhere(
   "attendShards() divides batch, sequence, heads and value elements at once",
   () =>
@@ -152,8 +166,39 @@ everywhere(
     }, 1e-5),
 )
 
-test("shard() shares rows and positions, copies heads, and refuses what does not divide", () => {
+test("unshard() gives back what was let go as a hole, and empty rows as they were", () => {
   const metadata = metadataOf({ batchSize: 2, keyHeads: 2, valueHeads: 2 })
+  const shelf = shelfOf(metadata, { blockSize: 2 })
+  const sliding = { maskType: AttnMaskType.SLIDING, size: 3 }
+  const slid = cacheOn(shelf, metadata, { maskTypeDetails: { 0: sliding } })
+  const late = filled(shelf, filled(shelf, slid, 6), 1).views[0]!
+  const two = filled(shelf, cacheOn(shelf, metadata), 3)
+  const one = Result.getOrThrow(TransformerCache.insertIndex(two, [0], 1)).views[0]!
+  assert.deepEqual(late.rows.map(({ starts }) => starts), [[4], [4]])
+  const mesh = { b: 2, l: 1, h: 2, d: 1 }
+  for (const view of [late, one]) {
+    const read = (of: TransformerCacheView) =>
+      Effect.flatMap(
+        Program.run(TransformerCacheView.materialize(of)),
+        ({ keys, values }) => Effect.all([Gpu.read(keys), Gpu.read(values)]),
+      )
+    Shelf.run(
+      shelf,
+      Effect.gen(function* () {
+        const sharded = yield* Program.run(TransformerCacheView.shard(view, { mesh, table }))
+        const again = yield* Program.run(TransformerCacheView.unshard(sharded))
+        const seen = (of: TransformerCacheView) =>
+          of.rows.map(({ length, starts }) => [length, starts])
+        assert.deepEqual(seen(again), seen(view))
+        assert.deepEqual(yield* read(again), yield* read(view))
+      }),
+    )
+  }
+  Shelf.end(shelf)
+})
+
+test("shard() shares rows and positions, copies heads, and refuses what does not divide", () => {
+  const metadata = metadataOf({ batchSize: 2, keyHeads: 2, valueHeads: 2, numHeads: 4 })
   const shelf = shelfOf(metadata)
   const cache = filled(shelf, cacheOn(shelf, metadata), 5)
   const mesh = { b: 2, l: 2, h: 1, d: 1 }
@@ -165,6 +210,13 @@ test("shard() shares rows and positions, copies heads, and refuses what does not
   assert.deepEqual([first!.batch, first!.positions], [{ from: 0, to: 1 }, { from: 0, to: 4 }])
   assert.deepEqual([second!.positions, third!.batch], [{ from: 4, to: 8 }, { from: 1, to: 2 }])
   assert.deepEqual(second!.view.rows.map(({ length, starts }) => [starts[0], length]), [[4, 5]])
+  assert.deepEqual(third!.view.starts, cache.views[0]!.starts.slice(1))
+  const heads = { mesh: { ...mesh, h: 2 }, table: { ...table, modes: { decode: { kvHead: [] } } } }
+  const [half] =
+    Shelf.run(shelf, Program.run(TransformerCacheView.shard(cache.views[0]!, heads))).shards
+  assert.equal(half!.view.metadata.numHeads, metadata.numHeads! / 2)
+  const decoding = Shelf.run(shelf, Program.run(TransformerCache.shard(cache, heads, "decode")))
+  assert.equal(decoding[0]!.shards.length, 4, "its mode divides no heads")
   const rows = { mesh: { ...mesh, l: 1 }, table }
   const divided = Shelf.run(shelf, Program.run(TransformerCache.shard(cache, rows)))
   const whole = Shelf.run(shelf, Program.run(TransformerCache.unshard(divided)))
