@@ -25,6 +25,7 @@ export const make = (file: string, hear: (event: Event) => void): Crew => {
     new Promise((resolve) => {
       const child = spawn(process.execPath, [...flags, file, ...args], {
         stdio: ["ignore", "pipe", "pipe"],
+        env: { ...process.env, SLACK: "1" },
       })
       running.add(child)
       let [said, late] = ["", false]

@@ -15,7 +15,7 @@ import { guarded } from "./guard.ts"
 import { show } from "./spoil.ts"
 
 /** Longest that a call may take, milliseconds. */
-const longest = 1000
+const longest = 5000
 
 /** What came of a call. */
 export interface Tried {
