@@ -60,6 +60,7 @@ if (chosen.length === 0) {
   fail(`Cannot find a trial by "${values.trial}": there are ${trials.map(named).join(", ")}`)
 }
 if (values.batch !== undefined) {
+  process.env["SLACK"] = "1" // as a worker has it
   if (chosen.length > 1) fail(`Cannot tell whose batch it is: ${chosen.map(named).join(", ")}`)
   console.log(await chosen[0]!.batch(number("batch", 0)))
   process.exit()
