@@ -1,4 +1,4 @@
-/** Two minutes' worth of a campaign, on every device there is; `deno task campaign` runs more. @module */
+/** Two minutes' worth of a campaign, on every device there is; `deno task campaign` tries what is new. @module */
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { runs } from "../arbitraries/runs.ts"
@@ -8,7 +8,8 @@ import { named, trials } from "./trials.ts"
 // What tries everything there is takes many minutes, and its parts are among what the others draw.
 const drawn = trials.filter(({ parts }) => parts === undefined)
 const total = drawn.reduce((sum, { share }) => sum + share, 0)
-const { seed = Math.floor(Math.random() * 2 ** 31) } = runs(1)
+// The same each time: what is new is for campaigns, whose findings hold nobody up.
+const { seed = 7 } = runs(1)
 
 for (const trial of drawn) {
   test(`${named(trial)} finds nothing in its part of two minutes`, {
