@@ -20,7 +20,7 @@ export type Property<Config> = fc.IAsyncPropertyWithHooks<[Config, Iterable<Comm
 
 /**
  * Laws as a property of programs, for `fc.assert`. One run of a program checks all that are asked for, and the
- * failure says which one broke. About 5 ms a program on the CPU.
+ * failure says which one broke. About 10 ms a program on the CPU.
  *
  * @example
  * ```ts
