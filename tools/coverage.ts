@@ -28,12 +28,15 @@ interface Source {
 }
 
 const run = (args: ReadonlyArray<string>): string => {
-  const { status, stdout } = spawnSync(process.execPath, [...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...args], {
     cwd: root,
     encoding: "utf8",
     maxBuffer: 2 ** 28,
   })
-  if (status !== 0) console.log(`${stdout}\nthe tests did not pass: what follows may lack branches`)
+  if (status !== 0) {
+    console.error(`${stdout}${stderr}\nCannot count branches as deno ${args[0]} failed: ${status}`)
+    process.exit(1)
+  }
   return stdout
 }
 
@@ -58,6 +61,7 @@ if (process.versions["bun"] !== undefined) {
 }
 const files = process.argv.slice(2)
 const folder = mkdtempSync(join(tmpdir(), "kvasir-coverage-"))
+process.on("exit", () => rmSync(folder, { recursive: true })) // also where the tests fail
 run([
   "test",
   "-A",
@@ -68,7 +72,6 @@ run([
 const found = sources(run(["coverage", "--lcov", folder])).toSorted((a, b) =>
   a.file < b.file ? -1 : 1
 )
-rmSync(folder, { recursive: true })
 
 const percent = (taken: number, branches: number): string =>
   `${(branches === 0 ? 100 : 100 * taken / branches).toFixed(1)} %`
