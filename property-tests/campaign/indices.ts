@@ -6,15 +6,10 @@
  */
 import { type Kind, kinds } from "../faults/rigs.ts"
 import { type Case, cases } from "../faults/programs.ts"
-import { snapshots } from "../faults/programs.model.ts"
+import { heavy, snapshots } from "../faults/programs.model.ts"
 import { type Mode, plain, tried, troublesOf } from "../faults/tries.ts"
 import type { Trouble } from "../faults/play.ts"
 import type { Trial } from "./trial.ts"
-
-const all: ReadonlyArray<Case> = [...cases, ...snapshots]
-
-/** Parts of each case: every sixteenth of its troubles. */
-const each = 16
 
 const chosen = async (kind: Kind, one: Case, mode: Mode): Promise<ReadonlyArray<Trouble>> => {
   const played = await plain(kind, one)
@@ -23,13 +18,20 @@ const chosen = async (kind: Kind, one: Case, mode: Mode): Promise<ReadonlyArray<
     : troublesOf(kind, played, mode)
 }
 
-const trial = (name: string, kind: Kind, mode: Mode): Trial => ({
+/** Of these cases, each cut into so many parts: every so manieth of its troubles. */
+const trial = (
+  name: string,
+  kind: Kind,
+  mode: Mode,
+  cases: ReadonlyArray<Case>,
+  each: number,
+): Trial => ({
   name,
   adapter: kind.name,
   share: 1,
-  parts: all.length * each,
+  parts: cases.length * each,
   batch: async (part) => {
-    const one = all[Math.floor(part / each)]!
+    const one = cases[Math.floor(part / each)]!
     const troubles = (await chosen(kind, one, mode)).filter((_, i) => i % each === part % each)
     let states = 0
     for (const trouble of troubles) states += (await tried(kind, one, trouble)).calls.length
@@ -37,10 +39,16 @@ const trial = (name: string, kind: Kind, mode: Mode): Trial => ({
   },
 })
 
+const every = (name: string, kinds: ReadonlyArray<Kind>, mode: Mode): ReadonlyArray<Trial> => [
+  ...kinds.map((kind) => trial(name, kind, mode, [...cases, ...snapshots], 16)),
+  // One each, as a GPU takes many minutes for each.
+  ...heavy.flatMap((one) =>
+    kinds.map((kind) => trial(`${name} of ${one.name}`, kind, mode, [one], 128))
+  ),
+]
+
 /** Every index of a call, and every step. Not drawn: they end when all was tried. */
 export const indices: ReadonlyArray<Trial> = [
-  ...kinds.map((kind) => trial("every fault index", kind, "fault")),
-  ...kinds.filter(({ born }) => born === undefined).map((kind) =>
-    trial("every interrupted step", kind, "step")
-  ),
+  ...every("every fault index", kinds, "fault"),
+  ...every("every interrupted step", kinds.filter(({ born }) => born === undefined), "step"),
 ]
