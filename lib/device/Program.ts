@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Context, Effect, Exit, Fiber, type Scope } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, type Scope } from "effect"
 import type { ArrayOf, DType } from "../../kernels/kernel.ts"
 import { type DeviceError, type LeaseClosed, StaleTensor } from "../errors.ts"
 import * as Recording from "../tensor/Recording.ts"
@@ -49,6 +49,12 @@ const send = (
     })
   )
 
+/** Waits for submits that the body did not wait for: if one fails, nothing lands. */
+const sent = ({ sending }: Recording.Open): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    Effect.forEach([...sending], (over) => Deferred.await(over), { discard: true })
+  )
+
 /** Ends the transaction: all of its endings land, or none does. */
 const end = (rec: Recording.Open, succeeded: boolean): Effect.Effect<void, LeaseClosed> =>
   Effect.suspend(() => {
@@ -82,7 +88,7 @@ export const run = <A, E, R>(
     const work = Effect.provideContext(body, services).pipe(
       Effect.flatMap((value) => {
         rec.ended = true // whatever a forked fiber still records would not be sent
-        return Effect.as(send(rec, value), value)
+        return Effect.as(Effect.andThen(send(rec, value), sent(rec)), value)
       }),
     )
     return Effect.flatMap(
@@ -113,9 +119,15 @@ export const begin = <D extends DType>(
     // Also when the body goes on: what was not written must not land.
     const loses = (error: DeviceError | StaleTensor) => Effect.sync(() => rec.lost ??= error)
     const why = "its submit was interrupted"
+    const over = Deferred.makeUnsafe<void>()
+    rec.sending.add(over)
     yield* send(rec, tensor).pipe(
       Effect.tapError(loses),
       Effect.onInterrupt(() => loses(new StaleTensor({ name: "the recording", why }))),
+      Effect.ensuring(Effect.suspend(() => {
+        rec.sending.delete(over)
+        return Deferred.succeed(over, undefined)
+      })),
     )
     const values = Effect.tapError(read(tensor), loses)
     return Fiber.join(yield* Effect.forkChild(values, { startImmediately: true }))

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Context, Effect, Result } from "effect"
+import { Context, type Deferred, Effect, Result } from "effect"
 import type {
   AnyKernel,
   ArrayOf,
@@ -81,6 +81,8 @@ export interface Open {
   readonly endings: Array<Ending>
   /** Transactions whose end this one waits for: a ring of them would wait for ever. */
   readonly waitsFor: Set<Open>
+  /** Submits on the way that have not ended. */
+  readonly sending: Set<Deferred.Deferred<void>>
   /** Its run is over: nothing can be recorded any more. */
   ended: boolean
   /** Why work that was submitted on the way may not have run: then the transaction cannot land. */
@@ -117,6 +119,7 @@ export const open = (): Open => ({
   work: [],
   endings: [],
   waitsFor: new Set(),
+  sending: new Set(),
   ended: false,
   lost: undefined,
 })

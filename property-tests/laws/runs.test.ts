@@ -62,6 +62,27 @@ test("Program.run() does not land when a submit inside it failed, though its bod
   w.end()
 })
 
+for (const last of ["sooner", "later"] as const) {
+  test(`Program.run() does not land when a submit that nobody waited for failed ${last} than its last one ended`, () => {
+    const w = play()
+    const a = w.lease()
+    const x = w.append(w.empty, 2)
+    const body = Effect.gen(function* () {
+      const { keys } = yield* KvCache.gather(x.cache)
+      yield* Effect.forkChild(Program.fetch(keys), { startImmediately: true })
+    })
+    w.world.device.faults.push("refused")
+    const ran = w.start(a, body)
+    assert.equal(w.world.device.waiting.length, 2)
+    for (let left = 2; left > 0; left--) w.world.device.tick(last === "sooner" ? 0 : left - 1)
+    assert.equal(ran.error()._tag, "GpuFault")
+    assert.deepEqual(w.free(), [8])
+    w.realize(a, x)
+    w.reads(a, x)
+    w.end()
+  })
+}
+
 test("Program.run() does not land when a submit inside it was interrupted, though its body goes on", () => {
   const w = play()
   const a = w.lease()

@@ -37,6 +37,11 @@ const mutants: ReadonlyArray<Mutant> = [
       "a run lands though a submit inside it failed",
     ],
     [
+      "Effect.andThen(send(rec, value), sent(rec))",
+      "send(rec, value)",
+      "a run lands before all of its submits have ended",
+    ],
+    [
       "Effect.flatMap(end(rec, Exit.isSuccess(exit)), () => exit)",
       "exit",
       "a transaction never ends",
