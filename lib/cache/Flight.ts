@@ -161,14 +161,11 @@ export const take = (
   doing: string,
   nodes: ReadonlyArray<Node>,
   outcome: () => Settlement | undefined,
-): Result.Result<Taken, OutOfBlocks | InvalidArgument> => {
-  const late = endedError(flight.transaction)
-  if (late !== undefined) return Result.fail(late)
-  return Result.flatMap(
+): Result.Result<Taken, OutOfBlocks | InvalidArgument> =>
+  Result.flatMap(
     plan(flight.lease.arena, nodes),
     (decided) => takePlan(flight, doing, decided, outcome),
   )
-}
 
 /**
  * Places what the flight's values still owe, none of it if one block is missing, and records the work in the

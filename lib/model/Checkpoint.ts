@@ -60,8 +60,9 @@ export const fromGguf = (source: Source): Effect.Effect<Checkpoint, OpenError> =
       tensors.set(name, { ...info, file: source.name, fill })
     }
     // Which of two bases such a tensor is for, no writer says: there it stays, and is refused as unexpected.
-    const has = family.windows === undefined && tensors.delete(Factors.name)
-    const factors = has ? yield* Factors.read(source, gguf, config.rotary) : undefined
+    const scales = family.windows === undefined
+    const factors = scales ? yield* Factors.read(source, gguf, config.rotary) : undefined
+    if (scales) tensors.delete(Factors.name)
     const template = Chat.template(gguf)
     const called = (name: string) => name
     return {

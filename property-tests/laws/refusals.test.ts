@@ -73,6 +73,10 @@ test("Attention refuses windows that are gone, and queries, layers and options t
   refuse({ layer: 1, starts: [] }, "take 0 as the number of starts: it must be 1, one for each row")
   refuse({ layer: 1, starts: [-1] }, "take -1 as starts[0]: it must be a whole number, at least 0")
   refuse(
+    { layer: 1, positions: [[-2]] },
+    "take -2 as positions[0][0]: it must be a whole position from 0 on, or −1 (padding)",
+  )
+  refuse(
     { layer: 1, segments: [[0]] },
     "take 1 as the length of segments[0]: it must be 6, the tokens of its context",
   )

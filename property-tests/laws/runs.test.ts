@@ -162,6 +162,32 @@ for (const ends of ["succeeded", "failed"] as const) {
   })
 }
 
+test("KvCache.realize() that waited for another run's claim is refused where its own run is over", () => {
+  const w = play()
+  const a = w.lease()
+  const x = w.append(w.empty, 2)
+  const y = w.append(x, 1)
+  const first = w.start(a, realized(x))
+  let late: Fiber.Fiber<unknown, unknown> | undefined
+  const fork = Effect.tap(
+    Effect.forkDetach(realized(y), { startImmediately: true }),
+    (fiber) => Effect.sync(() => late = fiber),
+  )
+  const second = w.start(a, Effect.asVoid(fork))
+  w.world.device.tick(1)
+  second.value()
+  assert.equal(late!.pollUnsafe(), undefined)
+  w.world.device.tick(0)
+  first.value()
+  const exit = late!.pollUnsafe()
+  assert.ok(exit !== undefined && Exit.isFailure(exit))
+  assert.match(String(Cause.squash(exit.cause)), /it must be open: what a run forks must end in it/)
+  assert.deepEqual(w.free(), [7])
+  w.realize(a, y)
+  w.reads(a, y)
+  w.end()
+})
+
 test("Lease.scoped() gives every block back, and its values go stale", () => {
   const w = play()
   const x = w.append(w.empty, 3)

@@ -292,5 +292,7 @@ test("Llama.open() of a folder finds the chat template, in a file or in tokenize
   )
   assert.match(await templateOf(config(7)), /"chat_template" is 7: a string is needed$/)
   const large = { "chat_template.jinja": "x".repeat(2 ** 20) }
+  const odd = { "chat_template.jinja": Uint8Array.of(0x7b, 0xff) }
+  assert.match(await templateOf(odd), /chat_template.jinja at byte 0: it is not UTF-8$/)
   assert.match(await templateOf(large), /it has 1048576 bytes: over limits.template, 65536$/)
 })

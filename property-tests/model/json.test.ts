@@ -1,8 +1,12 @@
 /** The JSON reader agrees with the engine's own, and refuses more. @module */
-import { Result } from "effect"
+import { Effect, Result } from "effect"
 import fc from "fast-check"
 import assert from "node:assert/strict"
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { test } from "node:test"
+import { file } from "../../lib/model/json/get.ts"
 import { type Json, parse } from "../../lib/model/json/parse.ts"
 import { reason } from "./vocabulary.ts"
 
@@ -86,4 +90,18 @@ test("parse() gives objects no members but those of the file", () => {
   const { keys } = Result.getOrThrow(parsed('{"__proto__":{"polluted":1},"constructor":2}'))
   assert.deepEqual([...keys.keys()], ["__proto__", "constructor"])
   assert.equal(({} as Record<string, unknown>)["polluted"], undefined)
+})
+
+test("file() refuses more bytes than its limit, and reads none of them", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kvasir-"))
+  try {
+    const path = join(folder, "x.json")
+    writeFileSync(path, "{}")
+    truncateSync(path, 2 ** 27 + 1) // its end is a hole
+    const { message } = await Effect.runPromise(Effect.flip(file(path)))
+    const said = "byte 0: it has 134217729 bytes: over limits.fileBytes, 134217728"
+    assert.equal(message, `Cannot read the model ${path} at ${said}`)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })

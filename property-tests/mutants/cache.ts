@@ -67,6 +67,11 @@ const mutants: ReadonlyArray<Mutant> = [
   ...inside("lib/cache/Flight.ts", [
     ["          Owner.close(owner)\n", "", "a flight never closes"],
     [
+      "const late = endedError(flight.transaction)",
+      "const late = undefined as InvalidArgument | undefined",
+      "a run that is over takes blocks",
+    ],
+    [
       "const bad = endedError(transaction) ?? Lease.refused(lease, new Set(values), doing)",
       "const bad = endedError(transaction)",
       "no check at entry",

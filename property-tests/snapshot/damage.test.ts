@@ -167,9 +167,9 @@ test("Snapshot.restore() refuses a foreign layout or model, and names the field"
     [{ ...base, valueHeads: 1 }, "number of value heads", "1", "2"],
     [{ ...base, valueDim: 3 }, "value dim", "3", "4"],
   ]
-  const refusedBy = (shelf: Shelf.Shelf, options = {}) => {
+  const refusedBy = (shelf: Shelf.Shelf, options = {}, given = snapshot) => {
     const { arena } = shelf.world
-    const error = Shelf.run(shelf, Effect.flip(Snapshot.restore(arena, snapshot, options)))
+    const error = Shelf.run(shelf, Effect.flip(Snapshot.restore(arena, given, options)))
     Shelf.end(shelf)
     return error
   }
@@ -181,6 +181,11 @@ test("Snapshot.restore() refuses a foreign layout or model, and names the field"
   assert.equal(
     refusedBy(Shelf.make({ ...base, blockSize: 7 }), { model: "left" }).message,
     "Cannot use a cache whose model is right: left is needed",
+  )
+  const mute = Result.getOrThrow(Snapshot.decode(bytesOf(from, cache, {})))
+  assert.equal(
+    refusedBy(Shelf.make(base), { model: "left" }, mute).message,
+    "Cannot use a cache whose model is not said: left is needed",
   )
   assert.equal(
     refusedBy(Shelf.make({ ...base, capacity: 2 })).message,
