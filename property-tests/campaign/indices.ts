@@ -18,7 +18,7 @@ const chosen = async (kind: Kind, one: Case, mode: Mode): Promise<ReadonlyArray<
     : troublesOf(kind, played, mode)
 }
 
-/** Of these cases, each cut into so many parts: every so manieth of its troubles. */
+/** Of these cases. A part is every `each`-th trouble of one of them. */
 const trial = (
   name: string,
   kind: Kind,

@@ -77,6 +77,10 @@ test("Attention refuses windows that are gone, and queries, layers and options t
     "take -2 as positions[0][0]: it must be a whole position from 0 on, or −1 (padding)",
   )
   refuse(
+    { layer: 1, segments: [[0, 0, 1, 1, 2, 2]], positions: [[6]] },
+    "take 6 as positions[0][0]: it must be a whole position from 0 to 5 (the last with a segment), or −1 (padding)",
+  )
+  refuse(
     { layer: 1, segments: [[0]] },
     "take 1 as the length of segments[0]: it must be 6, the tokens of its context",
   )

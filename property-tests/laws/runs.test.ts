@@ -139,24 +139,36 @@ test("KvCache.realize() fails where a run that waits for two others closes a rin
   w.end()
 })
 
+/** A fork that outlives the run it is made in, and the assertion that what it did was refused. */
+const outliving = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
+  let fiber: Fiber.Fiber<A, E> | undefined
+  const fork = Effect.map(
+    Effect.forkDetach(effect, { startImmediately: true }),
+    (forked) => void (fiber = forked),
+  )
+  const ended = () => fiber!.pollUnsafe()
+  const refused = (): void => {
+    const exit = ended()
+    assert.ok(exit !== undefined && Exit.isFailure(exit))
+    const said = String(Cause.squash(exit.cause))
+    assert.match(said, /it must be open: what a run forks must end in it/)
+  }
+  return { fork, ended, refused }
+}
+
 for (const ends of ["succeeded", "failed"] as const) {
   test(`KvCache.realize() by a fiber that outlives a run that ${ends} is refused, and leaks nothing`, () => {
     const w = play()
     const a = w.lease()
     const x = w.append(w.empty, 2)
-    let late: Fiber.Fiber<unknown, unknown> | undefined
-    const detached = Effect.andThen(w.world.device.pause, realized(x))
-    const fork = Effect.tap(
-      Effect.forkDetach(detached, { startImmediately: true }),
-      (fiber) => Effect.sync(() => late = fiber),
+    const late = outliving(Effect.andThen(w.world.device.pause, realized(x)))
+    const body = Effect.andThen(
+      late.fork,
+      ends === "failed" ? Effect.fail("no" as const) : Effect.void,
     )
-    const body = Effect.andThen(fork, ends === "failed" ? Effect.fail("no" as const) : Effect.void)
     assert.equal(w.run(a, body).failed(), ends === "failed")
     while (w.world.device.waiting.length > 0) w.world.device.tick(0)
-    const exit = late!.pollUnsafe()
-    assert.ok(exit !== undefined && Exit.isFailure(exit))
-    const said = String(Cause.squash(exit.cause))
-    assert.match(said, /it must be open: what a run forks must end in it/)
+    late.refused()
     assert.deepEqual(w.free(), [8])
     w.end()
   })
@@ -168,20 +180,14 @@ test("KvCache.realize() that waited for another run's claim is refused where its
   const x = w.append(w.empty, 2)
   const y = w.append(x, 1)
   const first = w.start(a, realized(x))
-  let late: Fiber.Fiber<unknown, unknown> | undefined
-  const fork = Effect.tap(
-    Effect.forkDetach(realized(y), { startImmediately: true }),
-    (fiber) => Effect.sync(() => late = fiber),
-  )
-  const second = w.start(a, Effect.asVoid(fork))
+  const late = outliving(realized(y))
+  const second = w.start(a, late.fork)
   w.world.device.tick(1)
   second.value()
-  assert.equal(late!.pollUnsafe(), undefined)
+  assert.equal(late.ended(), undefined)
   w.world.device.tick(0)
   first.value()
-  const exit = late!.pollUnsafe()
-  assert.ok(exit !== undefined && Exit.isFailure(exit))
-  assert.match(String(Cause.squash(exit.cause)), /it must be open: what a run forks must end in it/)
+  late.refused()
   assert.deepEqual(w.free(), [7])
   w.realize(a, y)
   w.reads(a, y)
